@@ -1,0 +1,99 @@
+import type { Brand } from '../util/brand.ts'
+import { MatrixError } from './errors.ts'
+
+export type ServerName = Brand<string, 'ServerName'>
+export type UserId = Brand<string, 'UserId'>
+export type RoomId = Brand<string, 'RoomId'>
+export type RoomAlias = Brand<string, 'RoomAlias'>
+export type EventId = Brand<string, 'EventId'>
+export type DeviceId = Brand<string, 'DeviceId'>
+
+const ID_BYTES_MAX = 255
+// Spec appendices § Server Name: IPv4, bracketed IPv6 or DNS name, then an optional port.
+const SERVER_NAME = /^(?:\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,255})(?::[0-9]{1,5})?$/
+/** Historical user ids may hold any printable ASCII but ':'. Spec appendices § Historical User IDs. */
+const USER_LOCALPART_HISTORICAL = /^[\x21-\x39\x3b-\x7e]*$/
+/** What new accounts may use. */
+const USER_LOCALPART = /^[a-z0-9._=\-/+]+$/
+
+function assertSize(value: string, what: string): void {
+  if (value.length > ID_BYTES_MAX || Buffer.byteLength(value) > ID_BYTES_MAX) throw invalidId(what, 'is too long')
+  if (value.includes('\u0000')) throw invalidId(what, 'contains U+0000')
+  if (!value.isWellFormed()) throw invalidId(what, 'is not valid Unicode')
+}
+
+function invalidId(what: string, why: string): MatrixError {
+  return new MatrixError('M_INVALID_PARAM', `The ${what} ${why}`)
+}
+
+/** Checks a server name. Throws M_INVALID_PARAM. Spec: appendices § Server Name. */
+export function parseServerName(value: string): ServerName {
+  if (!SERVER_NAME.test(value)) throw invalidId('server name', 'is malformed')
+  return value as ServerName
+}
+
+function parseDomainId(value: string, sigil: string, what: string): { localpart: string } {
+  assertSize(value, what)
+  const colon = value.indexOf(':')
+  if (value[0] !== sigil || colon < 1) throw invalidId(what, 'is malformed')
+  if (!SERVER_NAME.test(value.slice(colon + 1))) throw invalidId(what, 'has a malformed server name')
+  return { localpart: value.slice(1, colon) }
+}
+
+/** Checks a user id, historical grammar included. Throws M_INVALID_PARAM. */
+export function parseUserId(value: string): UserId {
+  const { localpart } = parseDomainId(value, '@', 'user ID')
+  if (!USER_LOCALPART_HISTORICAL.test(localpart)) throw invalidId('user ID', 'has characters that are not allowed')
+  return value as UserId
+}
+
+/** Checks a room id: `!opaque:server`, or `!hash` since room version 12. Throws M_INVALID_PARAM. */
+export function parseRoomId(value: string): RoomId {
+  assertSize(value, 'room ID')
+  if (value[0] !== '!' || value.length < 2) throw invalidId('room ID', 'is malformed')
+  const colon = value.indexOf(':')
+  if (colon === -1 ? !/^![A-Za-z0-9_-]{43}$/.test(value) : colon < 2 || !SERVER_NAME.test(value.slice(colon + 1))) {
+    throw invalidId('room ID', 'is malformed')
+  }
+  return value as RoomId
+}
+
+/** Checks a room alias. Throws M_INVALID_PARAM. */
+export function parseRoomAlias(value: string): RoomAlias {
+  parseDomainId(value, '#', 'room alias')
+  return value as RoomAlias
+}
+
+/** Checks an event id of any room version. Throws M_INVALID_PARAM. */
+export function parseEventId(value: string): EventId {
+  assertSize(value, 'event ID')
+  if (value[0] !== '$' || value.length < 2) throw invalidId('event ID', 'is malformed')
+  return value as EventId
+}
+
+/** Checks a device id: opaque, at most 255 bytes, no U+0000. Throws M_INVALID_PARAM. */
+export function parseDeviceId(value: string): DeviceId {
+  assertSize(value, 'device ID')
+  if (value === '') throw invalidId('device ID', 'is empty')
+  return value as DeviceId
+}
+
+/** Makes the id of a new local account. Throws M_INVALID_USERNAME where the localpart breaks the current grammar. */
+export function makeUserId(localpart: string, serverName: ServerName): UserId {
+  const userId = `@${localpart}:${serverName}`
+  if (!USER_LOCALPART.test(localpart) || Buffer.byteLength(userId) > ID_BYTES_MAX) {
+    throw new MatrixError('M_INVALID_USERNAME', 'User ID can only contain characters a-z, 0-9, or =_-./+, and at most 255 bytes')
+  }
+  return userId as UserId
+}
+
+/** The server part of a user id, alias, or room or event id that has one; undefined where there is none. */
+export function serverNameOf(id: string): ServerName | undefined {
+  const colon = id.indexOf(':')
+  return colon === -1 ? undefined : (id.slice(colon + 1) as ServerName)
+}
+
+/** The part of a user id or alias between the sigil and the first colon. */
+export function localpartOf(id: UserId | RoomAlias): string {
+  return id.slice(1, id.indexOf(':'))
+}

@@ -1,0 +1,154 @@
+import { Ajv } from 'ajv'
+import type { ErrorObject, ValidateFunction } from 'ajv'
+import type { Static, TSchema } from 'typebox'
+import { jsonResponse, SerializedJson } from '../../http/endpoint.ts'
+import type { Endpoint, HttpMethod, HttpRequest, HttpResponse, ListenerResource } from '../../http/endpoint.ts'
+import { MatrixError } from '../../protocol/errors.ts'
+import { parseStrictJson } from '../../protocol/strict-json.ts'
+import type { Requester } from '../../services/accounts/requester.ts'
+import type { EndpointGroupName } from '../endpoint-groups.ts'
+import type { ClientContext } from './context.ts'
+
+/** JSON bodies are smaller than this unless the endpoint says otherwise. An event may have 65,536 bytes; state at room creation a few of them. */
+const BODY_BYTES_MAX = 200 * 1024
+
+/** none: no token looked at · optional · guest: guests too · user: everyone but guests · admin: server administrators. */
+export type AuthMode = 'none' | 'optional' | 'guest' | 'user' | 'admin'
+
+interface EndpointOptions<Auth extends AuthMode, Params extends TSchema, Query extends TSchema, Body extends TSchema> {
+  readonly operationId: string
+  readonly method: HttpMethod
+  /** The current path; `/_matrix/client/v3/…` is served under `r0` as well. */
+  readonly path: string
+  /** Historical or unstable paths besides. */
+  readonly otherPaths?: readonly string[]
+  readonly resource?: ListenerResource
+  readonly group: EndpointGroupName
+  readonly auth: Auth
+  readonly params?: Params
+  /** Values come coerced: numbers, booleans, arrays of repeated parameters. */
+  readonly query?: Query
+  /** Without it the body is not read. */
+  readonly body?: Body
+  readonly bodyBytesMax?: number
+  /** An absent body counts as `{}` (POST /join and the like). */
+  readonly isBodyOptional?: boolean
+  /** The body goes into an event: only integers in ±(2^53−1). */
+  readonly isCanonicalBody?: boolean
+  handler(input: HandlerInput<Auth, Params, Query, Body>, context: ClientContext): Promise<unknown>
+}
+
+export interface HandlerInput<Auth extends AuthMode, Params extends TSchema, Query extends TSchema, Body extends TSchema> {
+  readonly params: Static<Params>
+  readonly query: Static<Query>
+  readonly body: Static<Body>
+  readonly requester: Auth extends 'none' ? undefined : Auth extends 'optional' ? Requester | undefined : Requester
+  readonly request: HttpRequest
+}
+
+/** An answer with a status or headers of its own; handlers return it instead of a plain value. */
+export class ClientResponse {
+  readonly response: HttpResponse
+
+  constructor(response: HttpResponse) {
+    this.response = response
+  }
+}
+
+const bodyAjv = new Ajv({ strict: false, allErrors: false })
+const queryAjv = new Ajv({ strict: false, coerceTypes: 'array', useDefaults: true })
+
+/**
+ * Makes an endpoint of the client API: reads and checks parameters, query and body against their schemas, authenticates,
+ * calls the handler and serialises what it returns (a value, SerializedJson, or ClientResponse).
+ */
+export function clientEndpoint<
+  const Auth extends AuthMode,
+  Params extends TSchema = TSchema,
+  Query extends TSchema = TSchema,
+  Body extends TSchema = TSchema,
+>(options: EndpointOptions<Auth, Params, Query, Body>): Endpoint<ClientContext> {
+  const checkParams = options.params ? queryAjv.compile(options.params) : undefined
+  const checkQuery = options.query ? queryAjv.compile(options.query) : undefined
+  const checkBody = options.body ? bodyAjv.compile(options.body) : undefined
+  return {
+    operationId: options.operationId,
+    method: options.method,
+    paths: [...withHistoricalPaths(options.path), ...(options.otherPaths ?? [])],
+    resource: options.resource ?? 'client',
+    group: options.group,
+    async run(request, context) {
+      const requester = options.auth === 'none' ? undefined : await authenticate(options.auth, request, context)
+      const params = checkParams ? checkInput(checkParams, { ...request.params }, 'path') : request.params
+      const query = checkQuery ? checkInput(checkQuery, queryObject(request), 'query') : undefined
+      const body = checkBody ? await readJson(request, options, checkBody) : undefined
+      const result = await options.handler({ params, query, body, requester, request } as HandlerInput<Auth, Params, Query, Body>, context)
+      if (result instanceof SerializedJson) return { status: 200, contentType: 'application/json', body: result.text }
+      if (result instanceof ClientResponse) return result.response
+      return jsonResponse(result)
+    },
+  }
+}
+
+function withHistoricalPaths(path: string): string[] {
+  return path.startsWith('/_matrix/client/v3/') ? [path, path.replace('/v3/', '/r0/')] : [path]
+}
+
+async function authenticate(mode: Exclude<AuthMode, 'none'>, request: HttpRequest, context: ClientContext): Promise<Requester | undefined> {
+  const token = accessTokenOf(request)
+  if (token === undefined) {
+    if (mode === 'optional') return undefined
+    throw new MatrixError('M_MISSING_TOKEN', 'Missing access token')
+  }
+  const requester = await context.authenticator.authenticate(token, {
+    remoteAddress: request.remoteAddress,
+    userAgent: request.headers['user-agent'],
+  })
+  if (requester.isGuest && (mode === 'user' || mode === 'admin')) throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 'Guest access not allowed')
+  if (mode === 'admin' && !requester.isAdmin) throw new MatrixError('M_FORBIDDEN', 'You are not a server admin')
+  return requester
+}
+
+/** The token of the Authorization header or of the query. Spec: client-server-api § Using access tokens. */
+export function accessTokenOf(request: HttpRequest): string | undefined {
+  const header = request.headers.authorization
+  if (header !== undefined) {
+    const match = /^Bearer +(\S+)$/i.exec(header)
+    if (!match) throw new MatrixError('M_MISSING_TOKEN', 'Invalid Authorization header')
+    return match[1]
+  }
+  const [token] = request.query.get('access_token') ?? []
+  return token === undefined || token === '' ? undefined : token
+}
+
+function queryObject(request: HttpRequest): Record<string, unknown> {
+  const out: Record<string, unknown> = Object.create(null) as Record<string, unknown>
+  for (const [name, values] of request.query) out[name] = values.length === 1 ? values[0] : values
+  return out
+}
+
+async function readJson(
+  request: HttpRequest,
+  options: { bodyBytesMax?: number; isBodyOptional?: boolean; isCanonicalBody?: boolean },
+  check: ValidateFunction,
+): Promise<unknown> {
+  const bytes = await request.readBody(options.bodyBytesMax ?? BODY_BYTES_MAX)
+  if (bytes.length === 0 && options.isBodyOptional) return {}
+  const value = parseStrictJson(bytes, { canonicalNumbers: options.isCanonicalBody ?? false })
+  if (!check(value)) throw schemaError(check.errors?.[0], 'body')
+  return value
+}
+
+function checkInput(check: ValidateFunction, value: unknown, where: 'path' | 'query'): unknown {
+  if (!check(value)) throw schemaError(check.errors?.[0], where)
+  return value
+}
+
+function schemaError(error: ErrorObject | undefined, where: 'path' | 'query' | 'body'): MatrixError {
+  if (error?.keyword === 'required') {
+    return new MatrixError('M_MISSING_PARAM', `Missing parameter: ${String((error.params as { missingProperty?: unknown }).missingProperty)}`)
+  }
+  const name = error?.instancePath.slice(1).replaceAll('/', '.') ?? ''
+  const message = `${name === '' ? `The ${where}` : `'${name}' in the ${where}`} ${error?.message ?? 'is invalid'}`
+  return new MatrixError(where === 'body' && error?.keyword === 'type' ? 'M_BAD_JSON' : 'M_INVALID_PARAM', message)
+}

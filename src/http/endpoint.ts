@@ -1,0 +1,62 @@
+import type { IncomingHttpHeaders } from 'node:http'
+import type { Readable } from 'node:stream'
+
+export type HttpMethod = 'GET' | 'POST' | 'PUT' | 'DELETE'
+
+/** What an endpoint is asked. Nothing of it is checked yet but the path. */
+export interface HttpRequest {
+  readonly method: HttpMethod
+  /** Path and query as they came. */
+  readonly url: string
+  /** Path parameters, percent-decoded. */
+  readonly params: Readonly<Record<string, string>>
+  /** Query parameters, decoded; all values of a repeated one. */
+  readonly query: ReadonlyMap<string, readonly string[]>
+  readonly headers: IncomingHttpHeaders
+  /** The client's address, from X-Forwarded-For where the listener trusts it. */
+  readonly remoteAddress: string
+  /** Aborted when the client has gone. */
+  readonly signal: AbortSignal
+  /** Reads the whole body. Throws M_TOO_LARGE above the limit. */
+  readBody(bytesMax: number): Promise<Buffer>
+  /** The body as a stream, for uploads. */
+  readonly bodyStream: Readable
+}
+
+/** An answer. A string body is sent as it is (it is JSON already when `contentType` says so). */
+export interface HttpResponse {
+  readonly status: number
+  readonly contentType?: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: string | Buffer | Readable
+}
+
+/** One endpoint: method, paths, who may serve it, and what runs. */
+export interface Endpoint<Context> {
+  /** The spec's operationId; unique. */
+  readonly operationId: string
+  readonly method: HttpMethod
+  /** Fastify syntax (`:roomId`). The first is the current path, the rest are historical or unstable ones. */
+  readonly paths: readonly string[]
+  /** The listener resource that exposes it. */
+  readonly resource: ListenerResource
+  /** A key of ENDPOINT_GROUPS. */
+  readonly group: string
+  run(request: HttpRequest, context: Context): Promise<HttpResponse>
+}
+
+export type ListenerResource = 'client' | 'federation' | 'media' | 'keys' | 'openid' | 'consent' | 'static' | 'replication' | 'metrics' | 'health'
+
+/** An answer of JSON from a value. */
+export function jsonResponse(value: unknown, status = 200, headers?: Record<string, string>): HttpResponse {
+  return { status, contentType: 'application/json', body: JSON.stringify(value), ...(headers ? { headers } : {}) }
+}
+
+/** JSON that is serialised already: handlers on hot paths return it instead of a value. */
+export class SerializedJson {
+  readonly text: string
+
+  constructor(text: string) {
+    this.text = text
+  }
+}

@@ -1,0 +1,240 @@
+import { chmod, unlink } from 'node:fs/promises'
+import type { IncomingMessage } from 'node:http'
+import type { Readable } from 'node:stream'
+import fastify from 'fastify'
+import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { MatrixError } from '../protocol/errors.ts'
+import type { Endpoint, HttpMethod, HttpRequest, HttpResponse } from './endpoint.ts'
+
+const HEADERS_BYTES_MAX = 32 * 1024
+const PARAM_CHARS_MAX = 4096
+const REQUEST_TIMEOUT_MS = 120_000
+/** Spec: client-server-api § Web Browser Clients. */
+const CORS_HEADERS = {
+  'access-control-allow-origin': '*',
+  'access-control-allow-methods': 'GET, HEAD, POST, PUT, DELETE, OPTIONS',
+  'access-control-allow-headers': 'X-Requested-With, Content-Type, Authorization, Date, If-Match, If-None-Match',
+  'access-control-expose-headers': 'ETag, Location, X-Max-Bytes, Retry-After, Synapse-Trace-Id, Server',
+} as const
+
+export interface HttpServerOptions {
+  /** Trust X-Forwarded-For (the listener's `x_forwarded`). */
+  readonly isForwarded: boolean
+  readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer }
+  /** Called for each finished request, for logs and metrics. */
+  onFinished?(info: RequestInfo): void
+  /** Called for an error that is our bug. */
+  onInternalError(error: unknown, info: { method: string; url: string; operationId: string }): void
+}
+
+export interface RequestInfo {
+  readonly method: string
+  readonly url: string
+  readonly operationId: string
+  readonly status: number
+  readonly durationMs: number
+  readonly remoteAddress: string
+}
+
+/** Where a server listens. Port 0 takes any free one. */
+export type ListenAddress = { readonly host: string; readonly port: number } | { readonly path: string; readonly mode?: number }
+
+/** Serves endpoints over HTTP on one address. Unknown paths answer 404 M_UNRECOGNIZED, known ones with another method 405. */
+export class HttpServer<Context> {
+  readonly #app: FastifyInstance
+  readonly #options: HttpServerOptions
+  readonly #context: Context
+  readonly #methodsByPath = new Map<string, Set<string>>()
+
+  constructor(options: HttpServerOptions, endpoints: readonly Endpoint<Context>[], context: Context) {
+    this.#options = options
+    this.#context = context
+    this.#app = fastify({
+      logger: false as unknown as FastifyBaseLogger,
+      trustProxy: options.isForwarded,
+      ...(options.tls ? { https: options.tls } : {}),
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      keepAliveTimeout: 75_000,
+      // Bounded by each endpoint while it reads; the framework must not refuse before that.
+      bodyLimit: Number.MAX_SAFE_INTEGER,
+      http: { maxHeaderSize: HEADERS_BYTES_MAX },
+      routerOptions: { ignoreTrailingSlash: true, maxParamLength: PARAM_CHARS_MAX },
+      forceCloseConnections: 'idle',
+      exposeHeadRoutes: true,
+    } as never) as unknown as FastifyInstance
+    this.#app.removeAllContentTypeParsers()
+    this.#app.addContentTypeParser('*', (_request: unknown, payload: unknown, done: (error: null, body: unknown) => void) => done(null, payload))
+    this.#app.setErrorHandler((error, request, reply) => this.#sendError(error, request, reply, 'none'))
+    this.#app.setNotFoundHandler((_request, reply) => send(reply, errorResponse(new MatrixError('M_UNRECOGNIZED', 'Unrecognized request'))))
+    for (const endpoint of endpoints) this.#register(endpoint)
+    this.#registerMethods()
+  }
+
+  #register(endpoint: Endpoint<Context>): void {
+    for (const path of endpoint.paths) {
+      this.#app.route({
+        method: endpoint.method,
+        url: path,
+        handler: (request, reply) => this.#handle(endpoint, request, reply),
+      })
+      const methods = this.#methodsByPath.get(shapeOf(path)) ?? new Set()
+      methods.add(endpoint.method)
+      this.#methodsByPath.set(shapeOf(path), methods)
+    }
+  }
+
+  /** Answers OPTIONS (CORS) and, for known paths, wrong methods with 405. */
+  #registerMethods(): void {
+    this.#app.options('/*', (_request, reply) => send(reply, { status: 200, contentType: 'application/json', body: '{}' }))
+    for (const [path, methods] of this.#methodsByPath) {
+      const others = (['GET', 'POST', 'PUT', 'DELETE'] as const).filter((method) => !methods.has(method))
+      if (others.length === 0) continue
+      this.#app.route({
+        method: others,
+        url: path,
+        handler: (_request, reply) => send(reply, errorResponse(new MatrixError('M_UNRECOGNIZED', 'Unrecognized request', { status: 405 }))),
+      })
+    }
+  }
+
+  async #handle(endpoint: Endpoint<Context>, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+    const startMs = performance.now()
+    const abort = new AbortController()
+    reply.raw.once('close', () => {
+      if (!reply.raw.writableFinished) abort.abort(new Error('The client has gone'))
+    })
+    let response: HttpResponse
+    try {
+      response = await endpoint.run(new ServerRequest(endpoint.method, request, abort.signal), this.#context)
+    } catch (error) {
+      response = this.#toErrorResponse(error, request, endpoint.operationId)
+    }
+    this.#options.onFinished?.({
+      method: request.method,
+      url: request.url,
+      operationId: endpoint.operationId,
+      status: response.status,
+      durationMs: performance.now() - startMs,
+      remoteAddress: request.ip,
+    })
+    return send(reply, response)
+  }
+
+  #toErrorResponse(error: unknown, request: FastifyRequest, operationId: string): HttpResponse {
+    if (error instanceof MatrixError) {
+      if (error.status >= 500 && error.errcode === 'M_UNKNOWN') this.#options.onInternalError(error, { method: request.method, url: request.url, operationId })
+      return errorResponse(error)
+    }
+    // The client has gone: nobody reads this answer, and it is no fault of ours.
+    if (request.raw.destroyed && request.raw.readableAborted) return errorResponse(new MatrixError('M_UNKNOWN', 'The client has gone', { status: 499 }))
+    this.#options.onInternalError(error, { method: request.method, url: request.url, operationId })
+    return errorResponse(new MatrixError('M_UNKNOWN', 'Internal server error'))
+  }
+
+  #sendError(error: unknown, request: FastifyRequest, reply: FastifyReply, operationId: string): void {
+    const status = (error as { statusCode?: number }).statusCode
+    if (status !== undefined && status < 500) {
+      send(reply, errorResponse(new MatrixError('M_UNKNOWN', 'The request is malformed', { status })))
+      return
+    }
+    send(reply, this.#toErrorResponse(error, request, operationId))
+  }
+
+  /** Starts to listen; returns the URL. */
+  async listen(address: ListenAddress): Promise<string> {
+    if ('path' in address) {
+      await unlink(address.path).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'ENOENT') throw error
+      })
+      await this.#app.listen({ path: address.path })
+      await chmod(address.path, address.mode ?? 0o666)
+      return `unix:${address.path}`
+    }
+    return this.#app.listen({ host: address.host, port: address.port })
+  }
+
+  /** Stops to listen, lets open requests end, and closes. */
+  async close(): Promise<void> {
+    await this.#app.close()
+  }
+}
+
+/** The path with its parameter names taken away, so that two endpoints on one path share an entry. */
+function shapeOf(path: string): string {
+  let index = 0
+  return path.replace(/:[A-Za-z]+/g, () => `:p${index++}`)
+}
+
+function errorResponse(error: MatrixError): HttpResponse {
+  const retryAfterMs = error.extra?.['retry_after_ms']
+  return {
+    status: error.status,
+    contentType: 'application/json',
+    body: JSON.stringify(error.toJson()),
+    ...(typeof retryAfterMs === 'number' ? { headers: { 'retry-after': String(Math.ceil(retryAfterMs / 1000)) } } : {}),
+  }
+}
+
+function send(reply: FastifyReply, response: HttpResponse): FastifyReply {
+  if (reply.sent || reply.raw.destroyed) return reply
+  reply.code(response.status)
+  reply.headers(CORS_HEADERS)
+  if (response.contentType !== undefined) reply.header('content-type', response.contentType)
+  if (response.headers) reply.headers(response.headers)
+  return reply.send(response.body ?? '')
+}
+
+class ServerRequest implements HttpRequest {
+  readonly method: HttpMethod
+  readonly url: string
+  readonly params: Readonly<Record<string, string>>
+  readonly headers: IncomingMessage['headers']
+  readonly remoteAddress: string
+  readonly signal: AbortSignal
+  readonly #request: FastifyRequest
+  #query: ReadonlyMap<string, readonly string[]> | undefined
+
+  constructor(method: HttpMethod, request: FastifyRequest, signal: AbortSignal) {
+    this.method = method
+    this.url = request.url
+    this.params = request.params as Record<string, string>
+    this.headers = request.headers
+    this.remoteAddress = request.ip
+    this.signal = signal
+    this.#request = request
+  }
+
+  get query(): ReadonlyMap<string, readonly string[]> {
+    return (this.#query ??= parseQuery(this.url))
+  }
+
+  get bodyStream(): Readable {
+    return this.#request.raw
+  }
+
+  async readBody(bytesMax: number): Promise<Buffer> {
+    const raw = this.#request.raw
+    const declared = Number(raw.headers['content-length'] ?? 0)
+    if (declared > bytesMax) throw new MatrixError('M_TOO_LARGE', 'The request body is too large')
+    const chunks: Buffer[] = []
+    let size = 0
+    for await (const chunk of raw as AsyncIterable<Buffer>) {
+      size += chunk.length
+      if (size > bytesMax) throw new MatrixError('M_TOO_LARGE', 'The request body is too large')
+      chunks.push(chunk)
+    }
+    return chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks)
+  }
+}
+
+function parseQuery(url: string): ReadonlyMap<string, readonly string[]> {
+  const mark = url.indexOf('?')
+  const query = new Map<string, string[]>()
+  if (mark === -1) return query
+  for (const [name, value] of new URLSearchParams(url.slice(mark + 1))) {
+    const values = query.get(name)
+    if (values) values.push(value)
+    else query.set(name, [value])
+  }
+  return query
+}

@@ -1,0 +1,25 @@
+import type { DeviceId, UserId } from '../../protocol/ids.ts'
+
+/** Who makes a request, as its access token tells. */
+export interface Requester {
+  readonly userId: UserId
+  /** Undefined for tokens without a device (application services, admin-made tokens). */
+  readonly deviceId: DeviceId | undefined
+  /** Row of the access token; transaction ids of tokens without a device hang on it. */
+  readonly accessTokenId: number
+  readonly isGuest: boolean
+  readonly isAdmin: boolean
+  readonly isSuspended: boolean
+  readonly isShadowBanned: boolean
+  /** False for users and application services that an admin exempted. */
+  readonly isRateLimited: boolean
+}
+
+/** Turns access tokens into requesters. */
+export interface Authenticator {
+  /**
+   * Throws M_UNKNOWN_TOKEN (with `soft_logout` for an expired token), M_USER_LOCKED, M_USER_DEACTIVATED.
+   * `userAgent` and `remoteAddress` are remembered as the device's last sight of the user.
+   */
+  authenticate(token: string, seen: { remoteAddress: string; userAgent: string | undefined }): Promise<Requester>
+}

@@ -1,0 +1,137 @@
+import type { Database, Queryable } from '../storage/database.ts'
+import { createDeferred } from '../util/deferred.ts'
+import type { Deferred } from '../util/deferred.ts'
+import type { StreamHub } from './stream-hub.ts'
+import { STREAMS } from './streams.ts'
+import type { StreamName, StreamPosition, StreamRows } from './streams.ts'
+
+/** Jobs in one commit at the most. */
+const BATCH_JOBS_MAX = 64
+/** Jobs that may wait for one lane; more are refused, and the caller answers 503. */
+const QUEUE_JOBS_MAX = 5000
+
+/**
+ * What is written in one lane, together. All of its statements are issued at once, none awaits another:
+ * the whole tail is one network packet.
+ */
+export interface LaneWrite<Name extends StreamName, Result> {
+  /** How many positions are wanted (>= 1). */
+  readonly count: number
+  /**
+   * Issues the statements. `firstIndex` is this job's first index for `claimed_pos(stream, lane, index)`.
+   * `tx` is one READ COMMITTED transaction shared with the other jobs of the batch; a failing statement fails the batch,
+   * which is then tried again job by job.
+   */
+  write(tx: Queryable, firstIndex: number): Promise<Result>
+  /** The rows to tell the readers, one for each position, in their order; may use what `write` returned. */
+  rows(result: Result): readonly StreamRows[Name][]
+}
+
+export interface LaneWritten<Result> {
+  readonly positions: readonly StreamPosition[]
+  readonly result: Result
+}
+
+interface Job {
+  readonly stream: StreamName
+  readonly write: LaneWrite<StreamName, unknown>
+  readonly done: Deferred<LaneWritten<unknown>>
+}
+
+/**
+ * Commits writes of one stream and lane in groups (replication design, section 1.3): while one tail is in flight, finished
+ * jobs queue, and the next tail takes them together. A job settles after COMMIT and after this process has applied its rows.
+ */
+export class LaneCommitter<Name extends StreamName> {
+  readonly #database: Database
+  readonly #hub: StreamHub
+  readonly #stream: Name
+  readonly #lane: number
+  #queue: Job[] = []
+  #isRunning = false
+
+  constructor(deps: { database: Database; hub: StreamHub; stream: Name; lane?: number }) {
+    this.#database = deps.database
+    this.#hub = deps.hub
+    this.#stream = deps.stream
+    this.#lane = deps.lane ?? 0
+  }
+
+  get queueLength(): number {
+    return this.#queue.length
+  }
+
+  /** Writes durably and tells the readers. Rejects with the database's error, or when the queue is full. */
+  commit<Result>(write: LaneWrite<Name, Result>): Promise<LaneWritten<Result>> {
+    if (this.#queue.length >= QUEUE_JOBS_MAX) return Promise.reject(new Error(`The queue of stream ${this.#stream} is full`))
+    const done = createDeferred<LaneWritten<unknown>>()
+    this.#queue.push({ stream: this.#stream, write: write as unknown as LaneWrite<StreamName, unknown>, done })
+    if (!this.#isRunning) void this.#run()
+    return done.promise as Promise<LaneWritten<Result>>
+  }
+
+  async #run(): Promise<void> {
+    this.#isRunning = true
+    // One turn of the event loop: what arrived in the same tick goes into the same commit.
+    await Promise.resolve()
+    while (this.#queue.length > 0) {
+      const batch = this.#queue.splice(0, BATCH_JOBS_MAX)
+      try {
+        await this.#commitBatch(batch)
+      } catch (error) {
+        if (batch.length === 1) batch[0]?.done.reject(error)
+        else for (const job of batch) await this.#commitBatch([job]).catch((jobError: unknown) => job.done.reject(jobError))
+      }
+    }
+    this.#isRunning = false
+  }
+
+  async #commitBatch(batch: readonly Job[]): Promise<void> {
+    const total = batch.reduce((sum, job) => sum + job.write.count, 0)
+    const { claim, results } = await this.#database.burst(async (tx) => {
+      const claimed = claimLane(tx, { stream: this.#stream, lane: this.#lane, count: total })
+      let index = 1
+      const written = batch.map((job) => {
+        const first = index
+        index += job.write.count
+        return job.write.write(tx, first)
+      })
+      // All settle before any error is raised, or the losers would be unhandled rejections.
+      const settled = await Promise.allSettled([claimed, ...written])
+      const failed = settled.find((one) => one.status === 'rejected')
+      if (failed) throw failed.reason
+      return { claim: await claimed, results: await Promise.all(written) }
+    })
+    let offset = 0
+    const rows: { position: StreamPosition; row: StreamRows[StreamName] }[] = []
+    const answers = batch.map((job, jobIndex) => {
+      const positions = claim.positions.slice(offset, (offset += job.write.count))
+      const jobRows = job.write.rows(results[jobIndex])
+      for (const [rowIndex, row] of jobRows.entries()) {
+        const position = positions[rowIndex]
+        if (position !== undefined) rows.push({ position, row })
+      }
+      return { positions, result: results[jobIndex] }
+    })
+    this.#hub.apply({ stream: this.#stream, lane: this.#lane, prev: claim.prev, rows })
+    for (const [jobIndex, job] of batch.entries()) {
+      const answer = answers[jobIndex]
+      if (answer) job.done.resolve(answer)
+    }
+  }
+}
+
+/** Takes the lane's lock and draws positions: the first statement of a tail. */
+export async function claimLane(
+  tx: Queryable,
+  claim: { stream: StreamName; lane: number; count: number },
+): Promise<{ prev: number; positions: StreamPosition[] }> {
+  const rows = await tx.query<{ prev: number; pos: StreamPosition[] }>(
+    'lane_claim',
+    'SELECT prev, pos FROM lane_claim($1, $2, $3)',
+    [[STREAMS[claim.stream].number], [claim.lane], [claim.count]],
+  )
+  const row = rows[0]
+  if (!row) throw new Error('lane_claim returned no row')
+  return { prev: row.prev, positions: row.pos }
+}

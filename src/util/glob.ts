@@ -1,14 +1,18 @@
-/** A pattern of `*` (any run of characters) and `?` (one character), compiled once. Case does not matter. */
+/** A pattern of `*` (any run of characters) and `?` (one character), compiled once. */
 export interface Glob {
   /** Tells whether the text matches. Takes at most text length times pattern length steps, whatever the pattern. */
   matches(text: string): boolean
-  /** As `matches`, for a text that went through `toLowerCase` already. */
-  matchesLowerCase(text: string): boolean
 }
 
 /** Compiles a pattern that must match the entire text, case-insensitively. Spec: appendices § Glob-style matching. */
 export function compileGlob(pattern: string): Glob {
   return buildGlob(pattern, matchWhole)
+}
+
+/** Compiles a pattern that must match the entire text, where only `*` is special and case matters. Spec: event_filter.yaml. */
+export function compileStarGlob(pattern: string): Glob {
+  const segments = splitAtStars(pattern).map((part) => buildSegment([part]))
+  return { matches: (text) => matchWhole(segments, text) }
 }
 
 /**
@@ -21,8 +25,8 @@ export function compileWordGlob(pattern: string): Glob {
 
 /** Compiles a text, in which `*` and `?` stand for themselves, that must occur between word boundaries. */
 export function compileWordLiteral(literal: string): Glob {
-  const lowered = literal.toLowerCase()
-  return new CompiledGlob([buildSegment([lowered])], matchWords)
+  const segments = [buildSegment([literal.toLowerCase()])]
+  return { matches: (text) => matchWords(segments, text.toLowerCase()) }
 }
 
 /*
@@ -40,28 +44,14 @@ interface Segment {
 
 type Matcher = (segments: readonly Segment[], text: string) => boolean
 
-class CompiledGlob implements Glob {
-  readonly #segments: readonly Segment[]
-  readonly #matcher: Matcher
-
-  constructor(segments: readonly Segment[], matcher: Matcher) {
-    this.#segments = segments
-    this.#matcher = matcher
-  }
-
-  matches(text: string): boolean {
-    return this.#matcher(this.#segments, text.toLowerCase())
-  }
-
-  matchesLowerCase(text: string): boolean {
-    return this.#matcher(this.#segments, text)
-  }
+function buildGlob(pattern: string, matcher: Matcher): Glob {
+  const segments = splitAtStars(pattern.toLowerCase()).map((part) => buildSegment(part.split('?')))
+  return { matches: (text) => matcher(segments, text.toLowerCase()) }
 }
 
-function buildGlob(pattern: string, matcher: Matcher): Glob {
-  // Several stars in a row mean the same as one, and would only cost time.
-  const parts = pattern.toLowerCase().replace(/\*{2,}/g, '*').split('*')
-  return new CompiledGlob(parts.map((part) => buildSegment(part.split('?'))), matcher)
+/** Several stars in a row mean the same as one, and would only cost time. */
+function splitAtStars(pattern: string): string[] {
+  return pattern.replace(/\*{2,}/g, '*').split('*')
 }
 
 function buildSegment(literals: readonly string[]): Segment {

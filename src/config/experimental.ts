@@ -1,0 +1,28 @@
+import { toPlain } from './located.ts'
+import { section } from './option.ts'
+import type { Option } from './option.ts'
+
+/** Switches of `experimental_features`, as they are written. Ask with `isFeatureEnabled`. */
+export type ExperimentalConfig = Readonly<Record<string, unknown>>
+
+const experimentalFeatures: Option<ExperimentalConfig> = {
+  name: 'experimental_features',
+  type: 'mapping',
+  defaultText: '{}',
+  doc: 'Switches for proposals (MSCs) that are not in the spec yet, for example `msc3814_enabled: true`.',
+  read(reader) {
+    const node = reader.get('experimental_features')
+    if (!node || node.value === null) return {}
+    if (node.value instanceof Map) return Object.freeze(toPlain(node) as Record<string, unknown>)
+    reader.problem(node.place, 'experimental_features', 'expected a mapping')
+    return {}
+  },
+}
+
+/** Proposals that are not in the spec yet. */
+export const experimentalOptions = section('Experimental features', { experimentalFeatures })
+
+/** Tells whether an admin switched an experimental feature on: `isFeatureEnabled(config.experimental, 'msc3814_enabled')`. */
+export function isFeatureEnabled(experimental: ExperimentalConfig, name: string): boolean {
+  return experimental[name] === true
+}

@@ -1,0 +1,11 @@
+import { expect, test } from 'vitest'
+import { findNearest } from './nearest.ts'
+
+test('a typo finds the word that was meant', () => {
+  expect(findNearest('enable_registartion', ['enable_metrics', 'enable_registration'])).toBe('enable_registration')
+  expect(findNearest('--sever-name', ['--server-name', '--data-dir'])).toBe('--server-name')
+})
+
+test('a word that resembles nothing finds nothing', () => {
+  expect(findNearest('zebra', ['enable_metrics', 'listeners'])).toBeUndefined()
+})

@@ -44,6 +44,13 @@ export class ResponseChecker {
   readonly #matcher: PathMatcher
   readonly operations: readonly SpecOperation[]
 
+  static #shared: ResponseChecker | undefined
+
+  /** The one of this process: reading and compiling the specification takes a second. */
+  static shared(): ResponseChecker {
+    return (ResponseChecker.#shared ??= new ResponseChecker())
+  }
+
   constructor() {
     for (const [name, format] of Object.entries(SPEC_FORMATS)) this.#ajv.addFormat(name, format)
     this.operations = [...loadOperations('client-server'), ...loadOperations('server-server')]

@@ -47,6 +47,26 @@ export function parseUserId(value: string): UserId {
   return value as UserId
 }
 
+/**
+ * Tells whether a string in an event may stand as a user id. Events are judged by the grammar that every server must accept:
+ * any localpart, also empty or outside ASCII; the server name is not looked at. Spec: appendices § Historical User IDs.
+ */
+export function isEventUserId(value: unknown): value is UserId {
+  return (
+    typeof value === 'string' &&
+    value[0] === '@' &&
+    value.includes(':', 1) &&
+    value.length <= ID_BYTES_MAX &&
+    !value.includes('\u0000') &&
+    (value.length * 3 <= ID_BYTES_MAX || Buffer.byteLength(value) <= ID_BYTES_MAX)
+  )
+}
+
+/** Tells whether a string is a user id whose server name is well-formed too. Spec: appendices § User Identifiers. */
+export function isValidUserId(value: unknown): value is UserId {
+  return isEventUserId(value) && value.isWellFormed() && SERVER_NAME.test(value.slice(value.indexOf(':') + 1))
+}
+
 /** Checks a room id: `!opaque:server`, or `!hash` since room version 12. Throws M_INVALID_PARAM. */
 export function parseRoomId(value: string): RoomId {
   assertSize(value, 'room ID')

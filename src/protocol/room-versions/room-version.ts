@@ -8,15 +8,21 @@ export interface RoomVersion {
   /** 1: `$opaque:server`; 3: `$` + standard base64 of the reference hash; 4: URL-safe base64. */
   readonly eventIdFormat: 1 | 3 | 4
   readonly stateResolution: 'v1' | 'v2' | 'v2.1'
+  /** v5: a signature counts only if its key was valid at `origin_server_ts`. */
   readonly enforcesSigningKeyValidity: boolean
   /** v6: integers only, in range; canonical JSON is checked. */
   readonly strictCanonicalJson: boolean
   /** Up to v5: `m.room.aliases` has an auth rule of its own and is kept by redaction. */
   readonly specialAliasesAuth: boolean
+  /** Up to v2: whether a redaction may apply is an auth rule; since v3 it is checked when it is applied. */
+  readonly redactionAuthRule: boolean
   /** v6: `notifications` in power levels is checked by the auth rules. */
   readonly limitNotificationsPowerLevels: boolean
+  /** v7: membership and join rule `knock`. */
   readonly hasKnock: boolean
+  /** v8: join rule `restricted`; redaction keeps `allow` in the join rules. */
   readonly hasRestrictedJoin: boolean
+  /** v10: join rule `knock_restricted`. */
   readonly hasKnockRestricted: boolean
   /** v9: redaction keeps `join_authorised_via_users_server`. */
   readonly redactionKeepsJoinAuthorised: boolean

@@ -34,14 +34,18 @@ export function redactEvent(roomVersion: RoomVersion, pdu: Pdu): Pdu {
 
 /** Does what `redactEvent` does, on an event whose shape is not checked yet. */
 export function redactPduJson(roomVersion: RoomVersion, pdu: JsonObject): JsonObject {
-  const kept = roomVersion.updatedRedactionRules ? KEPT_SINCE_V11 : KEPT_BEFORE_V11
   const out: Record<string, JsonValue> = {}
   for (const key of Object.keys(pdu)) {
-    if (!kept.has(key)) continue
+    if (!isKeptByRedaction(roomVersion, key)) continue
     const value = pdu[key] as JsonValue // the key is its own
     out[key] = key === 'content' ? redactContent(roomVersion, pdu['type'], value) : value
   }
   return out
+}
+
+/** Tells whether a top-level property outlives redaction; `content` does, but stripped. */
+export function isKeptByRedaction(roomVersion: RoomVersion, key: string): boolean {
+  return (roomVersion.updatedRedactionRules ? KEPT_SINCE_V11 : KEPT_BEFORE_V11).has(key)
 }
 
 /** Makes the redacted form of a parsed event. It keeps its id and place in the graph. */

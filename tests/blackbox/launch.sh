@@ -7,7 +7,7 @@
 # $POD_ROOT/complement/ca/ca.{crt,key}. Serves HTTP on 8008 and HTTPS on 8448.
 #
 # LAUNCH_LOG_LEVEL     lowest level that is logged (default WARNING)
-# LAUNCH_ROOM_VERSION  default room version (default: the server's own)
+# LAUNCH_ROOM_VERSION  default room version (default 11: suites count on creators standing in the power levels)
 # LAUNCH_EXTRA_CONFIG  YAML that is put at the end of the configuration
 set -euo pipefail
 umask 022
@@ -88,7 +88,7 @@ enable_registration_without_verification: true
 registration_shared_secret: complement
 bcrypt_rounds: 4
 
-${LAUNCH_ROOM_VERSION:+default_room_version: "$LAUNCH_ROOM_VERSION"}
+default_room_version: "${LAUNCH_ROOM_VERSION:-11}"
 room_list_publication_rules: [{ action: allow }]
 server_notices:
   system_mxid_localpart: _server

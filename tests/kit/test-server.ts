@@ -1,0 +1,156 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { inject } from 'vitest'
+import type { DatabaseOptions } from '../../src/storage/database.ts'
+import { ClientTransport, TestClient } from './client.ts'
+import type { RegisterOptions } from './client.ts'
+import { runHere, runInChild } from './server-runners.ts'
+import type { RunningTestServer, ServerRunner } from './server-runners.ts'
+import { createTestDatabase, dropTestDatabase } from './test-postgres.ts'
+
+export interface TestServerOptions {
+  /** Options of homeserver.yaml over those of `baseConfig`. */
+  readonly config?: Readonly<Record<string, unknown>>
+}
+
+/** Passwords hashed quickly, registration open, no rate limits. Tests of limits bring their own. */
+export function baseConfig(): Record<string, unknown> {
+  const unlimited = { per_second: 9999, burst_count: 9999 }
+  return {
+    server_name: 'test.example',
+    public_baseurl: 'https://test.example/',
+    signing_key: 'ed25519 a_test AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+    macaroon_secret_key: 'only for tests',
+    report_stats: false,
+    enable_registration: true,
+    enable_registration_without_verification: true,
+    registration_shared_secret: 'shared secret of the tests',
+    bcrypt_rounds: 4,
+    rc_message: unlimited,
+    rc_registration: unlimited,
+    rc_login: { address: unlimited, account: unlimited, failed_attempts: unlimited },
+    rc_joins: { local: unlimited, remote: unlimited },
+    rc_joins_per_room: unlimited,
+    rc_invites: { per_room: unlimited, per_user: unlimited, per_issuer: unlimited },
+    rc_room_creation: unlimited,
+    rc_presence: { per_user: unlimited },
+    rc_user_directory: unlimited,
+    rc_admin_redaction: unlimited,
+  }
+}
+
+/**
+ * A server of its own database for one test (or file):
+ *
+ *     await using server = await TestServer.start()
+ *     const alice = await server.register('alice')
+ */
+export class TestServer implements AsyncDisposable {
+  readonly transport: ClientTransport
+  readonly databaseOptions: DatabaseOptions
+  readonly #runner: ServerRunner
+  readonly #config: Record<string, unknown>
+  readonly #directory: string
+  #running: RunningTestServer | undefined
+
+  private constructor(parts: {
+    runner: ServerRunner
+    running: RunningTestServer
+    databaseOptions: DatabaseOptions
+    config: Record<string, unknown>
+    directory: string
+  }) {
+    this.#runner = parts.runner
+    this.#running = parts.running
+    this.#config = parts.config
+    this.#directory = parts.directory
+    this.databaseOptions = parts.databaseOptions
+    this.transport = new ClientTransport(parts.running.baseUrl)
+  }
+
+  /** Runs the server in this process: quick, and errors have stacks. */
+  static start(options: TestServerOptions = {}): Promise<TestServer> {
+    return TestServer.#launch(runHere, options)
+  }
+
+  /** Runs the server as `bin/ganglion homeserver` in a child process, which can be killed. */
+  static spawn(options: TestServerOptions = {}): Promise<TestServer> {
+    return TestServer.#launch(runInChild, options)
+  }
+
+  static async #launch(runner: ServerRunner, options: TestServerOptions): Promise<TestServer> {
+    const databaseOptions = await createTestDatabase(inject('postgres'), `test_${randomBytes(6).toString('hex')}`)
+    const directory = await mkdtemp(join(tmpdir(), 'ganglion-test-'))
+    const config = { ...baseConfig(), media_store_path: join(directory, 'media'), ...options.config }
+    try {
+      const running = await runner({ config, directory, databaseOptions, port: 0 })
+      return new TestServer({ runner, running, databaseOptions, config, directory })
+    } catch (error) {
+      await rm(directory, { recursive: true, force: true })
+      await dropTestDatabase(databaseOptions, databaseOptions.database)
+      throw error
+    }
+  }
+
+  get baseUrl(): string {
+    return this.transport.baseUrl
+  }
+
+  get serverName(): string {
+    return String(this.#config['server_name'])
+  }
+
+  /** Folder of the server's files. */
+  get directory(): string {
+    return this.#directory
+  }
+
+  /** The process of a spawned server. */
+  get pid(): number | undefined {
+    return this.#running?.pid
+  }
+
+  /** A client without a session. */
+  anonymous(): TestClient {
+    return new TestClient(this.transport)
+  }
+
+  /** Makes an account and returns its client. */
+  register(localpart: string, options?: RegisterOptions): Promise<TestClient> {
+    return this.anonymous().register(localpart, options)
+  }
+
+  /** Stops cleanly and starts again on the same data, at the same address. */
+  async restart(options: TestServerOptions = {}): Promise<void> {
+    await this.stop()
+    Object.assign(this.#config, options.config)
+    await this.startAgain()
+  }
+
+  async stop(): Promise<void> {
+    await this.#running?.stop()
+    this.#running = undefined
+  }
+
+  /** Kills a spawned server with SIGKILL. */
+  async kill(): Promise<void> {
+    if (this.#running?.kill === undefined) throw new Error('Only a spawned server can be killed')
+    await this.#running.kill()
+    this.#running = undefined
+  }
+
+  /** Starts a stopped or killed server on the same data, at the same address. */
+  async startAgain(): Promise<void> {
+    const port = Number(new URL(this.transport.baseUrl).port)
+    this.#running = await this.#runner({ config: this.#config, directory: this.#directory, databaseOptions: this.databaseOptions, port })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.transport.close()
+    await this.stop()
+    await dropTestDatabase(this.databaseOptions, this.databaseOptions.database)
+    await rm(this.#directory, { recursive: true, force: true })
+  }
+}

@@ -94,6 +94,17 @@ export class Memberships {
     return joined
   }
 
+  /** Tells whether both are joined to some room; a user shares with itself. Costs the smaller of their two room lists. */
+  async sharesRoom(userId: UserId, otherId: UserId): Promise<boolean> {
+    if (userId === otherId) return true
+    const [mine, theirs] = await Promise.all([this.#loadOfUser(userId), this.#loadOfUser(otherId)])
+    const [few, many] = mine.size <= theirs.size ? [mine, theirs] : [theirs, mine]
+    for (const [roomId, { membership }] of few) {
+      if (membership === 'join' && many.get(roomId)?.membership === 'join') return true
+    }
+    return false
+  }
+
   /** Everyone who is joined to a room that the user is joined to, the user included. */
   async getUsersSharingRooms(userId: UserId): Promise<Set<UserId>> {
     const sharing = new Set<UserId>([userId])

@@ -34,9 +34,9 @@ const defaultRoomVersion: Option<string> = withDefault(
     type: 'string',
     parse: ({ value }) => (ROOM_VERSIONS.includes(String(value)) ? { ok: String(value) } : { expected: `one of ${ROOM_VERSIONS.join(', ')}` }),
     doc: 'Version of new rooms.',
-    defaultText: '"11"',
+    defaultText: '"12"',
   },
-  '11',
+  '12',
 )
 
 /** One kind of state that people see of a room before they join: all events of a type, or the one with a state key. */

@@ -60,7 +60,23 @@ export interface EventRow {
   readonly replacesState: { readonly eventId: string; readonly contentJson: string; readonly sender: string } | undefined
   /** The sender's own device and transaction id, for `unsigned.transaction_id`. */
   readonly transaction: { readonly deviceId: string; readonly transactionId: string } | undefined
+  /** How the event counts for notifications: its class under default rules, and the users for whom it differs. */
+  readonly push: EventPush
   readonly clientJson: string
+}
+
+/** See services/push/push-actions.ts. A row whose user id is empty stands for everybody on default rules. */
+export interface EventPush {
+  readonly isNotifying: boolean
+  readonly threadId: string | undefined
+  readonly actions: readonly {
+    readonly userId: string
+    readonly kind: 'action' | 'join'
+    readonly isNotify: boolean
+    readonly isHighlight: boolean
+    readonly isClassNotify: boolean
+    readonly isClassHighlight: boolean
+  }[]
 }
 
 export interface ReceiptStreamRow {

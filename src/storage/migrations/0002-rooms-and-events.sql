@@ -1,7 +1,7 @@
 -- Rooms, events, state intervals, memberships (design: rooms and state). Numbers inside, ids outside.
 
 CREATE TABLE rooms (
-  room_nid bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  room_nid bigint PRIMARY KEY,
   room_id text NOT NULL UNIQUE,
   room_version text NOT NULL,
   creator text NOT NULL,
@@ -21,8 +21,25 @@ CREATE TABLE room_head (
   purge_gen integer NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
--- Numbers are drawn in blocks, so that an event costs no query for its number.
-CREATE SEQUENCE event_nids INCREMENT BY 256;
+-- Numbers of rooms and events, drawn in blocks of 256, so that an event costs no query for its number.
+CREATE SEQUENCE nids INCREMENT BY 256;
+
+-- Raises the versions of all rooms that a commit appends to. Raises MX002 where another writer was faster.
+CREATE FUNCTION advance_room_heads(p_room_nids bigint[], p_versions bigint[], p_extremities text[], p_depths bigint[],
+                                   p_joined int[], p_invited int[], p_ordinals bigint[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE advanced int;
+BEGIN
+  UPDATE room_head h
+     SET version = h.version + 1, extremities = n.extremities::bigint[], depth = n.depth, joined_count = n.joined,
+         invited_count = n.invited, notify_ordinal = n.ordinal
+    FROM unnest(p_room_nids, p_versions, p_extremities, p_depths, p_joined, p_invited, p_ordinals)
+         AS n(room_nid, version, extremities, depth, joined, invited, ordinal)
+   WHERE h.room_nid = n.room_nid AND h.version = n.version;
+  GET DIAGNOSTICS advanced = ROW_COUNT;
+  IF advanced <> array_length(p_room_nids, 1) THEN
+    RAISE EXCEPTION 'room head moved' USING ERRCODE = 'MX002';
+  END IF;
+END $$;
 
 CREATE TABLE events (
   event_nid bigint PRIMARY KEY,
@@ -48,6 +65,8 @@ CREATE TABLE events (
   flags smallint NOT NULL DEFAULT 0,
   notify_ordinal bigint NOT NULL DEFAULT 0,
   thread_id text,
+  -- The state event that this one took the slot from.
+  replaces_nid bigint,
   -- Which device sent it with which transaction id; scope tells the endpoint (event type, or redaction target).
   txn_device text,
   txn_id text,

@@ -1,0 +1,79 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Config } from '../config/config.ts'
+import { RateLimiter } from '../http/rate-limiter.ts'
+import { parseServerName } from '../protocol/ids.ts'
+import type { ServerName } from '../protocol/ids.ts'
+import { parseSigningKeys } from '../protocol/signing-key.ts'
+import type { SigningKey } from '../protocol/signing-key.ts'
+import { Memberships } from '../services/rooms/memberships.ts'
+import { ClientEvents } from '../services/events/client-events.ts'
+import { EventReader } from '../services/events/event-reader.ts'
+import { Database } from '../storage/database.ts'
+import type { DatabaseOptions } from '../storage/database.ts'
+import { LaneCommitter } from '../streams/lane-committer.ts'
+import { StreamHub } from '../streams/stream-hub.ts'
+import type { StreamName } from '../streams/streams.ts'
+import { Background } from '../util/background.ts'
+import { systemClock } from '../util/clock.ts'
+import type { Clock } from '../util/clock.ts'
+import type { Logger } from '../util/logger.ts'
+import { systemRandom } from '../util/random.ts'
+import type { Random } from '../util/random.ts'
+
+/** What every part of a process stands on. */
+export interface Core {
+  readonly config: Config
+  readonly logger: Logger
+  readonly clock: Clock
+  readonly random: Random
+  readonly serverName: ServerName
+  readonly signingKey: SigningKey
+  readonly database: Database
+  readonly hub: StreamHub
+  readonly background: Background
+  readonly rateLimiter: RateLimiter
+  readonly memberships: Memberships
+  readonly events: EventReader
+  readonly clientEvents: ClientEvents
+  /** The committer of a stream: one for each stream in a process. */
+  committer<Name extends StreamName>(stream: Name): LaneCommitter<Name>
+}
+
+export function assembleCore(deps: { config: Config; logger: Logger; databaseOptions: DatabaseOptions }): Core {
+  const { config, logger } = deps
+  const clock = systemClock
+  const database = new Database(deps.databaseOptions, { onError: (error) => logger.error('database connection lost', { error }) })
+  const hub = new StreamHub({ onError: (error) => logger.error('a stream handler failed', { error }) })
+  const committers = new Map<StreamName, LaneCommitter<StreamName>>()
+  const events = new EventReader({ database, hub })
+  return {
+    config,
+    logger,
+    clock,
+    random: systemRandom,
+    serverName: parseServerName(config.server.serverName),
+    signingKey: loadSigningKey(config),
+    database,
+    hub,
+    background: new Background({ onError: (name, error) => logger.error('background work failed', { name, error }) }),
+    rateLimiter: new RateLimiter({ clock }),
+    memberships: new Memberships({ database, hub }),
+    events,
+    clientEvents: new ClientEvents({ database, events, clock }),
+    committer<Name extends StreamName>(stream: Name) {
+      const known = committers.get(stream) ?? (new LaneCommitter({ database, hub, stream }) as unknown as LaneCommitter<StreamName>)
+      committers.set(stream, known)
+      return known as unknown as LaneCommitter<Name>
+    },
+  }
+}
+
+/** Reads the key that signs our events: from the option itself, or from its file. */
+function loadSigningKey(config: Config): SigningKey {
+  const { signingKey, signingKeyPath } = config.keys
+  const path = signingKeyPath ?? join(config.directory, `${config.server.serverName}.signing.key`)
+  const [key] = parseSigningKeys(signingKey ?? readFileSync(path, 'utf8'))
+  if (!key) throw new Error(`There is no signing key in ${signingKey === undefined ? path : 'the option signing_key'}`)
+  return key
+}

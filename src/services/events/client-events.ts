@@ -1,0 +1,109 @@
+import { toClientEventJson } from '../../protocol/events/client-event.ts'
+import type { EventId, UserId } from '../../protocol/ids.ts'
+import type { Database } from '../../storage/database.ts'
+import { getEventsByNid } from '../../storage/tables/events.ts'
+import type { Clock } from '../../util/clock.ts'
+import type { Requester } from '../accounts/requester.ts'
+import type { EventReader, StoredEvent } from './event-reader.ts'
+
+/** Who reads: `unsigned` differs per reader. */
+export interface Viewer {
+  readonly userId: UserId
+  /** As transactions name the device: see `transactionDeviceOf`. */
+  readonly transactionDevice: string
+}
+
+/** How transactions name the device behind a request: its id, or the token for tokens without a device. */
+export function transactionDeviceOf(requester: Pick<Requester, 'deviceId' | 'accessTokenId'>): string {
+  return requester.deviceId ?? `token:${requester.accessTokenId}`
+}
+
+export function viewerOf(requester: Pick<Requester, 'userId' | 'deviceId' | 'accessTokenId'>): Viewer {
+  return { userId: requester.userId, transactionDevice: transactionDeviceOf(requester) }
+}
+
+/** Collects what is related to events, as `unsigned.m.relations`. */
+export interface RelationBundler {
+  /** Returns JSON texts of `m.relations` for those events that have any. Spec: client-server-api § Aggregations of child events. */
+  getBundles(events: readonly StoredEvent[], viewer: Viewer): Promise<ReadonlyMap<EventId, string>>
+}
+
+/** Writes stored events for clients. A page of events costs at most two queries besides the bundles. */
+export class ClientEvents {
+  readonly #database: Database
+  readonly #events: EventReader
+  readonly #clock: Clock
+  #bundler: RelationBundler | undefined
+
+  constructor(deps: { database: Database; events: EventReader; clock: Clock }) {
+    this.#database = deps.database
+    this.#events = deps.events
+    this.#clock = deps.clock
+  }
+
+  /** The bundler writes events itself, so it can only be made after this. */
+  setBundler(bundler: RelationBundler): void {
+    this.#bundler = bundler
+  }
+
+  /** Writes the events in their order, each as the JSON text of a client event. */
+  async serialize(
+    events: readonly StoredEvent[],
+    viewer: Viewer,
+    options: { readonly omitRoomId?: boolean; readonly withBundles?: boolean } = {},
+  ): Promise<string[]> {
+    const [replaced, redactions, bundles] = await Promise.all([
+      this.#getReplaced(events),
+      this.#getRedactions(events),
+      options.withBundles === false || !this.#bundler ? new Map<EventId, string>() : this.#bundler.getBundles(events, viewer),
+    ])
+    const nowMs = this.#clock.nowMs()
+    return events.map((stored) =>
+      toClientEventJson(stored.event, {
+        omitRoomId: options.omitRoomId,
+        unsignedJson: this.#unsignedJson(stored, viewer, { nowMs, replaced, redactions, bundles }),
+      }))
+  }
+
+  async #getReplaced(events: readonly StoredEvent[]): Promise<ReadonlyMap<number, StoredEvent>> {
+    const nids = events.flatMap((stored) => (stored.replacesNid === undefined ? [] : [stored.replacesNid]))
+    if (nids.length === 0) return new Map()
+    const records = await getEventsByNid(this.#database, nids)
+    return new Map(records.map((record) => [record.eventNid, this.#events.remember(record)]))
+  }
+
+  async #getRedactions(events: readonly StoredEvent[]): Promise<ReadonlyMap<EventId, StoredEvent>> {
+    const ids = events.flatMap((stored) => (stored.redactedBy === undefined ? [] : [stored.redactedBy]))
+    return ids.length === 0 ? new Map() : this.#events.getEvents(ids)
+  }
+
+  #unsignedJson(
+    stored: StoredEvent,
+    viewer: Viewer,
+    context: {
+      nowMs: number
+      replaced: ReadonlyMap<number, StoredEvent>
+      redactions: ReadonlyMap<EventId, StoredEvent>
+      bundles: ReadonlyMap<EventId, string>
+    },
+  ): string {
+    const { event, transaction, redactedBy, replacesNid } = stored
+    let json = `{"age":${Math.max(0, context.nowMs - event.originServerTs)}`
+    if (transaction && event.sender === viewer.userId && transaction.deviceId === viewer.transactionDevice) {
+      json += `,"transaction_id":${JSON.stringify(transaction.transactionId)}`
+    }
+    const before = replacesNid === undefined ? undefined : context.replaced.get(replacesNid)
+    if (before) {
+      json += `,"prev_content":${JSON.stringify(before.event.content)},"replaces_state":${JSON.stringify(before.event.eventId)}`
+      json += `,"prev_sender":${JSON.stringify(before.event.sender)}`
+    }
+    const redaction = redactedBy === undefined ? undefined : context.redactions.get(redactedBy)
+    if (redaction) {
+      const unsignedJson = `{"age":${Math.max(0, context.nowMs - redaction.event.originServerTs)}}`
+      json += `,"redacted_by":${JSON.stringify(redaction.event.eventId)},"redacted_because":${toClientEventJson(redaction.event, { unsignedJson })}`
+    }
+    const bundle = context.bundles.get(event.eventId)
+    if (bundle !== undefined) json += `,"m.relations":${bundle}`
+    return `${json}}`
+  }
+}

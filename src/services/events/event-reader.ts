@@ -1,0 +1,93 @@
+import { LRUCache } from 'lru-cache'
+import { eventFromStoredPdu } from '../../protocol/events/parse-event.ts'
+import type { MatrixEvent, Pdu } from '../../protocol/events/event.ts'
+import type { EventId } from '../../protocol/ids.ts'
+import { redactMatrixEvent } from '../../protocol/redaction.ts'
+import { getRoomVersion } from '../../protocol/room-versions/room-versions.ts'
+import type { Database } from '../../storage/database.ts'
+import { getEventsById } from '../../storage/tables/events.ts'
+import type { EventRecord } from '../../storage/tables/events.ts'
+import type { StreamHub } from '../../streams/stream-hub.ts'
+import { assert } from '../../util/assert.ts'
+
+const EVENTS_MAX = 20_000
+const REDACTIONS_MAX = 10_000
+
+/** An event as it stands in the database. `event` is the redacted form where a redaction took effect. */
+export interface StoredEvent {
+  readonly eventNid: number
+  readonly event: MatrixEvent
+  /** Undefined where the event is not part of the timeline here. */
+  readonly position: number | undefined
+  readonly basePos: number
+  readonly redactedBy: EventId | undefined
+  readonly replacesNid: number | undefined
+  readonly threadId: string | undefined
+  readonly flags: number
+  readonly transaction: { readonly deviceId: string; readonly transactionId: string } | undefined
+}
+
+/** Reads events by id, through a cache that redactions keep true. */
+export class EventReader {
+  readonly #database: Database
+  readonly #cache = new LRUCache<EventId, StoredEvent>({ max: EVENTS_MAX })
+  /** A query under way when a redaction arrives may still bring the event as it was. */
+  readonly #redactions = new LRUCache<EventId, EventId>({ max: REDACTIONS_MAX })
+
+  constructor(deps: { database: Database; hub: StreamHub }) {
+    this.#database = deps.database
+    deps.hub.onRow('events', (row) => {
+      if (row.redacts === undefined) return
+      this.#cache.delete(row.redacts as EventId)
+      this.#redactions.set(row.redacts as EventId, row.eventId as EventId)
+    })
+  }
+
+  /** Gets events by id in one query for those not in memory; unknown ids are left out. */
+  async getEvents(eventIds: readonly EventId[]): Promise<Map<EventId, StoredEvent>> {
+    const found = new Map<EventId, StoredEvent>()
+    const missing: EventId[] = []
+    for (const eventId of eventIds) {
+      const cached = this.#cache.get(eventId)
+      if (cached) found.set(eventId, cached)
+      else missing.push(eventId)
+    }
+    if (missing.length > 0) {
+      for (const record of await getEventsById(this.#database, missing)) found.set(record.eventId, this.remember(record))
+    }
+    return found
+  }
+
+  /** Gets one event; undefined where it is not known. */
+  async getEvent(eventId: EventId): Promise<StoredEvent | undefined> {
+    return (await this.getEvents([eventId])).get(eventId)
+  }
+
+  /** Parses a row that another query brought, or takes it from the cache. */
+  remember(record: EventRecord): StoredEvent {
+    const cached = this.#cache.get(record.eventId)
+    if (cached) return cached
+    const redactedBy = record.redactedBy ?? this.#redactions.get(record.eventId) ?? null
+    const stored = parseEventRecord(redactedBy === record.redactedBy ? record : { ...record, redactedBy })
+    this.#cache.set(record.eventId, stored)
+    return stored
+  }
+}
+
+/** Makes an event of its row. */
+export function parseEventRecord(record: EventRecord): StoredEvent {
+  const roomVersion = getRoomVersion(record.roomVersion)
+  assert(roomVersion, 'only events of known room versions are stored')
+  const event = eventFromStoredPdu(JSON.parse(record.json) as Pdu, record.eventId, record.roomId, roomVersion)
+  return {
+    eventNid: record.eventNid,
+    event: record.redactedBy === null ? event : redactMatrixEvent(roomVersion, event),
+    position: record.position ?? undefined,
+    basePos: record.basePos,
+    redactedBy: record.redactedBy ?? undefined,
+    replacesNid: record.replacesNid ?? undefined,
+    threadId: record.threadId ?? undefined,
+    flags: record.flags,
+    transaction: record.txnDevice === null || record.txnId === null ? undefined : { deviceId: record.txnDevice, transactionId: record.txnId },
+  }
+}

@@ -1,0 +1,72 @@
+import { LRUCache } from 'lru-cache'
+import { MatrixError } from '../../protocol/errors.ts'
+import { eventFromStoredPdu } from '../../protocol/events/parse-event.ts'
+import type { Pdu } from '../../protocol/events/event.ts'
+import type { RoomId } from '../../protocol/ids.ts'
+import { getRoomVersion } from '../../protocol/room-versions/room-versions.ts'
+import type { Database } from '../../storage/database.ts'
+import { getEventsByNid } from '../../storage/tables/events.ts'
+import { getCurrentState, getRoomHead } from '../../storage/tables/room-state.ts'
+import { assert } from '../../util/assert.ts'
+import { loadRoomModel } from './room-model.ts'
+import type { RoomModel } from './room-model.ts'
+
+/** State entries in memory over all rooms, about 1 kB each. */
+const ENTRIES_MAX = 200_000
+
+/** The rooms that this process holds in memory. */
+export class RoomModels {
+  readonly #database: Database
+  readonly #models = new LRUCache<RoomId, RoomModel>({
+    maxSize: ENTRIES_MAX,
+    sizeCalculation: (model) => 10 + model.stateSize,
+  })
+  readonly #loading = new Map<RoomId, Promise<RoomModel>>()
+
+  constructor(deps: { database: Database }) {
+    this.#database = deps.database
+  }
+
+  /** Gets the room, from memory or in three queries. Throws M_NOT_FOUND where it is not known. */
+  get(roomId: RoomId): Promise<RoomModel> {
+    const model = this.#models.get(roomId)
+    if (model) return Promise.resolve(model)
+    const loading = this.#loading.get(roomId) ?? this.#load(roomId).finally(() => this.#loading.delete(roomId))
+    this.#loading.set(roomId, loading)
+    return loading
+  }
+
+  /** The model in memory now, if there is one. */
+  peek(roomId: RoomId): RoomModel | undefined {
+    return this.#models.get(roomId)
+  }
+
+  put(model: RoomModel): void {
+    this.#models.set(model.roomId, model)
+  }
+
+  /** Throws a model away whose commit failed: the database knows better. */
+  drop(model: RoomModel): void {
+    model.isDropped = true
+    if (this.#models.peek(model.roomId) === model) this.#models.delete(model.roomId)
+  }
+
+  async #load(roomId: RoomId): Promise<RoomModel> {
+    const head = await getRoomHead(this.#database, roomId)
+    if (!head) throw new MatrixError('M_NOT_FOUND', 'Unknown room')
+    const roomVersion = getRoomVersion(head.roomVersion)
+    assert(roomVersion, 'only rooms of known versions are stored')
+    // A commit between these reads makes the state newer than the head; then the next commit's version check fails and reloads.
+    const [state, heads] = await Promise.all([
+      getCurrentState(this.#database, head.roomNid),
+      getEventsByNid(this.#database, head.extremities),
+    ])
+    const extremities = heads.map((record) => ({
+      eventNid: record.eventNid,
+      event: eventFromStoredPdu(JSON.parse(record.json) as Pdu, record.eventId, roomId, roomVersion),
+    }))
+    const model = loadRoomModel(head, roomVersion, state, extremities)
+    this.#models.set(roomId, model)
+    return model
+  }
+}

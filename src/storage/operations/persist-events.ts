@@ -1,0 +1,246 @@
+import type { Queryable } from '../database.ts'
+
+/** Operation: appends built events of several rooms in one tail. Schema: migrations/0002-rooms-and-events.sql. */
+
+/** One event as its row. `index` is its place in the claim: `claimed_pos(1, lane, index)`. */
+export interface NewEvent {
+  readonly index: number
+  readonly eventNid: number
+  readonly roomNid: number
+  readonly eventId: string
+  readonly depth: number
+  readonly type: string
+  readonly stateKey: string | undefined
+  readonly sender: string
+  readonly originServerTs: number
+  readonly relationType: string | undefined
+  readonly relatesTo: string | undefined
+  readonly redacts: string | undefined
+  readonly notifyOrdinal: number
+  readonly threadId: string | undefined
+  readonly replacesNid: number | undefined
+  readonly txnDevice: string | undefined
+  readonly txnId: string | undefined
+  readonly txnScope: string | undefined
+  readonly json: string
+}
+
+/** A state change of the batch. `endIndex` names the event of the same batch that ends it, if any. */
+export interface NewInterval {
+  readonly roomNid: number
+  readonly type: string
+  readonly stateKey: string
+  readonly eventNid: number
+  readonly index: number
+  readonly endIndex: number | undefined
+  /** The slot was filled before the batch: its open interval ends here. */
+  readonly isReplacing: boolean
+}
+
+export interface NewMembership {
+  readonly roomNid: number
+  readonly userId: string
+  readonly membership: string
+  readonly eventId: string
+  readonly index: number
+  readonly sender: string
+}
+
+export interface NewRoom {
+  readonly roomNid: number
+  readonly roomId: string
+  readonly roomVersion: string
+  readonly creator: string
+  readonly createdTsMs: number
+}
+
+export interface RoomHeadAdvance {
+  readonly roomNid: number
+  readonly version: number
+  readonly extremities: readonly number[]
+  readonly depth: number
+  readonly joinedCount: number
+  readonly invitedCount: number
+  readonly notifyOrdinal: number
+}
+
+export interface EventBatch {
+  readonly lane: number
+  readonly rooms: readonly NewRoom[]
+  readonly heads: readonly RoomHeadAdvance[]
+  readonly events: readonly NewEvent[]
+  readonly intervals: readonly NewInterval[]
+  readonly memberships: readonly NewMembership[]
+  /** Pairs of redacted event and redaction. */
+  readonly redactions: readonly { readonly target: string; readonly redaction: string; readonly roomNid: number }[]
+}
+
+/**
+ * Issues the statements that append the batch, one for each table, after the lane was claimed. All are issued at once;
+ * the promise settles when all have. Fails with MX002 when a room's version has moved, 23505 when a transaction id is taken.
+ */
+export function persistEvents(tx: Queryable, batch: EventBatch): Promise<unknown>[] {
+  const statements: Promise<unknown>[] = []
+  if (batch.rooms.length > 0) statements.push(insertRooms(tx, batch.rooms))
+  statements.push(advanceRoomHeads(tx, batch.heads), insertEvents(tx, batch))
+  if (batch.intervals.length > 0) {
+    statements.push(insertSlots(tx, batch.intervals))
+    if (batch.intervals.some((interval) => interval.isReplacing)) statements.push(closeIntervals(tx, batch))
+    statements.push(insertIntervals(tx, batch))
+  }
+  if (batch.memberships.length > 0) statements.push(upsertMemberships(tx, batch))
+  if (batch.redactions.length > 0) statements.push(markRedacted(tx, batch.redactions))
+  return statements
+}
+
+function insertRooms(tx: Queryable, rooms: readonly NewRoom[]): Promise<unknown> {
+  return Promise.all([
+    tx.query(
+      'insert_rooms',
+      `INSERT INTO rooms (room_nid, room_id, room_version, creator, created_ts_ms)
+       SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::bigint[])`,
+      [
+        rooms.map((room) => room.roomNid),
+        rooms.map((room) => room.roomId),
+        rooms.map((room) => room.roomVersion),
+        rooms.map((room) => room.creator),
+        rooms.map((room) => room.createdTsMs),
+      ],
+    ),
+    tx.query(
+      'insert_room_heads',
+      `INSERT INTO room_head (room_nid, version, extremities, depth, joined_count, invited_count)
+       SELECT nid, 0, '{}', 0, 0, 0 FROM unnest($1::bigint[]) AS nid`,
+      [rooms.map((room) => room.roomNid)],
+    ),
+  ])
+}
+
+function advanceRoomHeads(tx: Queryable, heads: readonly RoomHeadAdvance[]): Promise<unknown> {
+  return tx.query('advance_room_heads', 'SELECT advance_room_heads($1, $2, $3, $4, $5, $6, $7)', [
+    heads.map((head) => head.roomNid),
+    heads.map((head) => head.version),
+    heads.map((head) => `{${head.extremities.join(',')}}`),
+    heads.map((head) => head.depth),
+    heads.map((head) => head.joinedCount),
+    heads.map((head) => head.invitedCount),
+    heads.map((head) => head.notifyOrdinal),
+  ])
+}
+
+function insertEvents(tx: Queryable, { lane, events }: EventBatch): Promise<unknown> {
+  return tx.query(
+    'insert_events',
+    `INSERT INTO events (event_nid, room_nid, event_id, lane, position, depth, type, state_key, sender, origin_server_ts, relation_type,
+                         relates_to, redacts, base_pos, notify_ordinal, thread_id, replaces_nid, txn_device, txn_id, txn_scope, json)
+     SELECT n.event_nid, n.room_nid, n.event_id, $1, claimed_pos(1, $1, n.index), n.depth, n.type, n.state_key, n.sender, n.ts, n.relation_type,
+            n.relates_to, n.redacts, claimed_pos(1, $1, n.index) - 1, n.ordinal, n.thread_id, n.replaces_nid, n.txn_device, n.txn_id, n.txn_scope, n.json
+       FROM unnest($2::int[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[],
+                   $12::text[], $13::text[], $14::bigint[], $15::text[], $16::bigint[], $17::text[], $18::text[], $19::text[], $20::text[])
+            AS n(index, event_nid, room_nid, event_id, depth, type, state_key, sender, ts, relation_type,
+                 relates_to, redacts, ordinal, thread_id, replaces_nid, txn_device, txn_id, txn_scope, json)`,
+    [
+      lane,
+      events.map((event) => event.index),
+      events.map((event) => event.eventNid),
+      events.map((event) => event.roomNid),
+      events.map((event) => event.eventId),
+      events.map((event) => event.depth),
+      events.map((event) => event.type),
+      events.map((event) => event.stateKey),
+      events.map((event) => event.sender),
+      events.map((event) => event.originServerTs),
+      events.map((event) => event.relationType),
+      events.map((event) => event.relatesTo),
+      events.map((event) => event.redacts),
+      events.map((event) => event.notifyOrdinal),
+      events.map((event) => event.threadId),
+      events.map((event) => event.replacesNid),
+      events.map((event) => event.txnDevice),
+      events.map((event) => event.txnId),
+      events.map((event) => event.txnScope),
+      events.map((event) => event.json),
+    ],
+  )
+}
+
+function insertSlots(tx: Queryable, intervals: readonly NewInterval[]): Promise<unknown> {
+  return tx.query(
+    'insert_state_slots',
+    `INSERT INTO state_slots (type, state_key)
+     SELECT DISTINCT n.type, n.state_key FROM unnest($1::text[], $2::text[]) AS n(type, state_key)
+      WHERE NOT EXISTS (SELECT 1 FROM state_slots s WHERE s.type = n.type AND s.state_key = n.state_key)
+     ON CONFLICT DO NOTHING`,
+    [intervals.map((interval) => interval.type), intervals.map((interval) => interval.stateKey)],
+  )
+}
+
+function closeIntervals(tx: Queryable, { lane, intervals }: EventBatch): Promise<unknown> {
+  const replacing = intervals.filter((interval) => interval.isReplacing)
+  return tx.query(
+    'close_state_intervals',
+    `UPDATE state_intervals i SET to_pos = claimed_pos(1, $1, n.index)
+       FROM unnest($2::bigint[], $3::text[], $4::text[], $5::int[]) AS n(room_nid, type, state_key, index)
+       JOIN state_slots s ON s.type = n.type AND s.state_key = n.state_key
+      WHERE i.room_nid = n.room_nid AND i.slot_nid = s.slot_nid AND i.to_pos = 9223372036854775807`,
+    [
+      lane,
+      replacing.map((interval) => interval.roomNid),
+      replacing.map((interval) => interval.type),
+      replacing.map((interval) => interval.stateKey),
+      replacing.map((interval) => interval.index),
+    ],
+  )
+}
+
+function insertIntervals(tx: Queryable, { lane, intervals }: EventBatch): Promise<unknown> {
+  return tx.query(
+    'insert_state_intervals',
+    `INSERT INTO state_intervals (room_nid, slot_nid, event_nid, from_pos, to_pos)
+     SELECT n.room_nid, s.slot_nid, n.event_nid, claimed_pos(1, $1, n.index), coalesce(claimed_pos(1, $1, n.end_index), 9223372036854775807)
+       FROM unnest($2::bigint[], $3::text[], $4::text[], $5::bigint[], $6::int[], $7::int[]) AS n(room_nid, type, state_key, event_nid, index, end_index)
+       JOIN state_slots s ON s.type = n.type AND s.state_key = n.state_key`,
+    [
+      lane,
+      intervals.map((interval) => interval.roomNid),
+      intervals.map((interval) => interval.type),
+      intervals.map((interval) => interval.stateKey),
+      intervals.map((interval) => interval.eventNid),
+      intervals.map((interval) => interval.index),
+      intervals.map((interval) => interval.endIndex),
+    ],
+  )
+}
+
+function upsertMemberships(tx: Queryable, { lane, memberships }: EventBatch): Promise<unknown> {
+  return tx.query(
+    'upsert_memberships',
+    `INSERT INTO memberships (room_nid, user_id, membership, event_id, position, sender)
+     SELECT n.room_nid, n.user_id, n.membership, n.event_id, claimed_pos(1, $1, n.index), n.sender
+       FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::int[], $7::text[]) AS n(room_nid, user_id, membership, event_id, index, sender)
+     ON CONFLICT (room_nid, user_id) DO UPDATE SET membership = EXCLUDED.membership, event_id = EXCLUDED.event_id, position = EXCLUDED.position,
+       sender = EXCLUDED.sender, is_forgotten = false`,
+    [
+      lane,
+      memberships.map((membership) => membership.roomNid),
+      memberships.map((membership) => membership.userId),
+      memberships.map((membership) => membership.membership),
+      memberships.map((membership) => membership.eventId),
+      memberships.map((membership) => membership.index),
+      memberships.map((membership) => membership.sender),
+    ],
+  )
+}
+
+function markRedacted(tx: Queryable, redactions: EventBatch['redactions']): Promise<unknown> {
+  return tx.query(
+    'mark_events_redacted',
+    `UPDATE events e SET redacted_by = n.redaction FROM unnest($1::text[], $2::text[], $3::bigint[]) AS n(target, redaction, room_nid)
+      WHERE e.event_id = n.target AND e.room_nid = n.room_nid AND e.redacted_by IS NULL`,
+    [
+      redactions.map((redaction) => redaction.target),
+      redactions.map((redaction) => redaction.redaction),
+      redactions.map((redaction) => redaction.roomNid),
+    ],
+  )
+}

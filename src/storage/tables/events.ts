@@ -1,0 +1,98 @@
+import type { EventId, RoomId } from '../../protocol/ids.ts'
+import type { Queryable } from '../database.ts'
+
+/** Table events. Schema: migrations/0002-rooms-and-events.sql. Written by operations/persist-events.ts. */
+
+export interface EventRecord {
+  readonly eventNid: number
+  readonly roomId: RoomId
+  readonly roomVersion: string
+  readonly eventId: EventId
+  /** Null where the event is not part of the timeline here. */
+  readonly position: number | null
+  readonly basePos: number
+  readonly redactedBy: EventId | null
+  readonly replacesNid: number | null
+  readonly flags: number
+  readonly notifyOrdinal: number
+  readonly threadId: string | null
+  readonly txnDevice: string | null
+  readonly txnId: string | null
+  readonly json: string
+}
+
+const COLUMNS = `e.event_nid AS "eventNid", r.room_id AS "roomId", r.room_version AS "roomVersion", e.event_id AS "eventId", e.position,
+  e.base_pos AS "basePos", e.redacted_by AS "redactedBy", e.replaces_nid AS "replacesNid", e.flags, e.notify_ordinal AS "notifyOrdinal",
+  e.thread_id AS "threadId", e.txn_device AS "txnDevice", e.txn_id AS "txnId", e.json`
+
+/** Reads events by id, in any order; unknown ids are left out. */
+export async function getEventsById(tx: Queryable, eventIds: readonly string[]): Promise<EventRecord[]> {
+  return tx.query<EventRecord>('get_events_by_id', `SELECT ${COLUMNS} FROM events e JOIN rooms r USING (room_nid) WHERE e.event_id = ANY($1)`, [eventIds])
+}
+
+/** Reads events by number, in any order. */
+export async function getEventsByNid(tx: Queryable, eventNids: readonly number[]): Promise<EventRecord[]> {
+  return tx.query<EventRecord>('get_events_by_nid', `SELECT ${COLUMNS} FROM events e JOIN rooms r USING (room_nid) WHERE e.event_nid = ANY($1)`, [eventNids])
+}
+
+/**
+ * Reads a room's timeline between two positions, both inside: newest first for `b`, oldest first for `f`.
+ * Rejected and soft-failed events are left out.
+ */
+export async function getTimeline(
+  tx: Queryable,
+  range: { roomId: RoomId; low: number; high: number; direction: 'b' | 'f'; limit: number },
+): Promise<(EventRecord & { position: number })[]> {
+  const order = range.direction === 'b' ? 'DESC' : 'ASC'
+  return tx.query(
+    `get_timeline_${range.direction}`,
+    `SELECT ${COLUMNS} FROM events e JOIN rooms r USING (room_nid)
+      WHERE e.room_nid = (SELECT room_nid FROM rooms WHERE room_id = $1) AND e.position BETWEEN $2 AND $3 AND e.flags = 0
+      ORDER BY e.position ${order} LIMIT $4`,
+    [range.roomId, range.low, range.high, range.limit],
+  )
+}
+
+/** Reads the newest `limit` events at or below `high` of each room, newest first inside each room. */
+export async function getRecentTimelines(
+  tx: Queryable,
+  range: { roomIds: readonly RoomId[]; high: number; limit: number },
+): Promise<(EventRecord & { position: number })[]> {
+  return tx.query(
+    'get_recent_timelines',
+    `SELECT ${COLUMNS} FROM rooms r CROSS JOIN LATERAL (
+        SELECT * FROM events WHERE room_nid = r.room_nid AND position <= $2 AND flags = 0 ORDER BY position DESC LIMIT $3) e
+      WHERE r.room_id = ANY($1) ORDER BY e.room_nid, e.position DESC`,
+    [range.roomIds, range.high, range.limit],
+  )
+}
+
+/** Reads all events of the stream between two positions, for readers with a gap. */
+export async function getEventsSince(tx: Queryable, range: { lane: number; after: number; upTo: number }): Promise<(EventRecord & { position: number })[]> {
+  return tx.query(
+    'get_events_since',
+    `SELECT ${COLUMNS} FROM events e JOIN rooms r USING (room_nid) WHERE e.lane = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position`,
+    [range.lane, range.after, range.upTo],
+  )
+}
+
+/** Finds the event that a device sent with a transaction id; undefined where there is none. */
+export async function getEventIdOfTransaction(
+  tx: Queryable,
+  key: { sender: string; txnDevice: string; txnId: string; txnScope: string; roomId: string },
+): Promise<EventId | undefined> {
+  const rows = await tx.query<{ eventId: EventId }>(
+    'get_event_id_of_transaction',
+    `SELECT event_id AS "eventId" FROM events WHERE sender = $1 AND txn_device = $2 AND txn_id = $3 AND txn_scope = $4
+        AND room_nid = (SELECT room_nid FROM rooms WHERE room_id = $5)`,
+    [key.sender, key.txnDevice, key.txnId, key.txnScope, key.roomId],
+  )
+  return rows[0]?.eventId
+}
+
+/** Draws a block of numbers for rooms and events; returns the first of 256. */
+export async function drawNids(tx: Queryable): Promise<number> {
+  const [row] = await tx.query<{ first: number }>('draw_nids', `SELECT nextval('nids') AS first`)
+  if (!row) throw new Error('nextval returned no row')
+  return row.first
+}

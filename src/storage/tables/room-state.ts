@@ -1,0 +1,112 @@
+import type { EventId, RoomId } from '../../protocol/ids.ts'
+import type { Queryable } from '../database.ts'
+
+/** Tables rooms, room_head, state_slots, state_intervals. Schema: migrations/0002-rooms-and-events.sql. */
+
+export interface RoomHeadRecord {
+  readonly roomNid: number
+  readonly roomId: RoomId
+  readonly roomVersion: string
+  readonly creator: string
+  readonly version: number
+  readonly extremities: number[]
+  readonly depth: number
+  readonly joinedCount: number
+  readonly invitedCount: number
+  readonly notifyOrdinal: number
+}
+
+export interface StateRecord {
+  readonly eventNid: number
+  readonly eventId: EventId
+  readonly type: string
+  readonly stateKey: string
+  readonly redactedBy: EventId | null
+  readonly json: string
+}
+
+/** Reads a room's head; undefined where the room is not known. */
+export async function getRoomHead(tx: Queryable, roomId: RoomId): Promise<RoomHeadRecord | undefined> {
+  const rows = await tx.query<RoomHeadRecord>(
+    'get_room_head',
+    `SELECT r.room_nid AS "roomNid", r.room_id AS "roomId", r.room_version AS "roomVersion", r.creator, h.version, h.extremities, h.depth,
+            h.joined_count AS "joinedCount", h.invited_count AS "invitedCount", h.notify_ordinal AS "notifyOrdinal"
+       FROM rooms r JOIN room_head h USING (room_nid) WHERE r.room_id = $1`,
+    [roomId],
+  )
+  return rows[0]
+}
+
+const STATE_COLUMNS = `e.event_nid AS "eventNid", e.event_id AS "eventId", e.type, e.state_key AS "stateKey", e.redacted_by AS "redactedBy", e.json`
+
+/** Reads the whole current state of a room, together with the head version it belongs to when run in one snapshot. */
+export async function getCurrentState(tx: Queryable, roomNid: number): Promise<StateRecord[]> {
+  return tx.query<StateRecord>(
+    'get_current_state',
+    `SELECT ${STATE_COLUMNS} FROM state_intervals i JOIN events e USING (event_nid)
+      WHERE i.room_nid = $1 AND i.to_pos = 9223372036854775807`,
+    [roomNid],
+  )
+}
+
+/** Reads a room's state as of a position: what held after the event at that position. With `types` only those types. */
+export async function getStateAsOf(tx: Queryable, key: { roomId: RoomId; position: number; types?: readonly string[] }): Promise<StateRecord[]> {
+  return tx.query<StateRecord>(
+    'get_state_as_of',
+    `SELECT ${STATE_COLUMNS} FROM state_intervals i JOIN events e USING (event_nid)
+      WHERE i.room_nid = (SELECT room_nid FROM rooms WHERE room_id = $1) AND i.from_pos <= $2 AND i.to_pos > $2
+        AND ($3::text[] IS NULL OR e.type = ANY($3))`,
+    [key.roomId, key.position, key.types ?? null],
+  )
+}
+
+/** Reads single slots as of a position. */
+export async function getSlotsAsOf(
+  tx: Queryable,
+  key: { roomId: RoomId; position: number; slots: readonly { readonly type: string; readonly stateKey: string }[] },
+): Promise<StateRecord[]> {
+  return tx.query<StateRecord>(
+    'get_slots_as_of',
+    `SELECT ${STATE_COLUMNS} FROM unnest($3::text[], $4::text[]) AS n(type, state_key)
+       JOIN state_slots s ON s.type = n.type AND s.state_key = n.state_key
+       JOIN state_intervals i ON i.slot_nid = s.slot_nid AND i.room_nid = (SELECT room_nid FROM rooms WHERE room_id = $1)
+       JOIN events e USING (event_nid)
+      WHERE i.from_pos <= $2 AND i.to_pos > $2`,
+    [key.roomId, key.position, key.slots.map((slot) => slot.type), key.slots.map((slot) => slot.stateKey)],
+  )
+}
+
+/** Reads what the state changed to in (after, upTo]: for each slot that changed, what it held at `upTo`. */
+export async function getStateDelta(
+  tx: Queryable,
+  range: { roomIds: readonly RoomId[]; after: number; upTo: number },
+): Promise<(StateRecord & { roomId: RoomId })[]> {
+  return tx.query(
+    'get_state_delta',
+    `SELECT r.room_id AS "roomId", ${STATE_COLUMNS} FROM rooms r JOIN state_intervals i USING (room_nid) JOIN events e USING (event_nid)
+      WHERE r.room_id = ANY($1) AND i.from_pos > $2 AND i.from_pos <= $3 AND i.to_pos > $3`,
+    [range.roomIds, range.after, range.upTo],
+  )
+}
+
+/** One value of a slot over time: it held for from <= position < to. */
+export interface SlotInterval {
+  readonly roomId: RoomId
+  readonly type: string
+  readonly fromPos: number
+  /** Larger than any position while the value is current. */
+  readonly toPos: number
+  readonly json: string
+}
+
+/** Reads how the history visibility and one user's membership changed over time: all that visibility of a whole page needs. */
+export async function getVisibilityHistory(tx: Queryable, key: { roomIds: readonly RoomId[]; userId: string }): Promise<SlotInterval[]> {
+  return tx.query<SlotInterval>(
+    'get_visibility_history',
+    `SELECT r.room_id AS "roomId", s.type, i.from_pos AS "fromPos", i.to_pos AS "toPos", e.json
+       FROM state_slots s JOIN state_intervals i USING (slot_nid) JOIN rooms r USING (room_nid) JOIN events e USING (event_nid)
+      WHERE r.room_id = ANY($1) AND ((s.type = 'm.room.history_visibility' AND s.state_key = '') OR (s.type = 'm.room.member' AND s.state_key = $2))
+      ORDER BY i.from_pos`,
+    [key.roomIds, key.userId],
+  )
+}

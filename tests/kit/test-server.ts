@@ -13,6 +13,8 @@ import { createTestDatabase, dropTestDatabase } from './test-postgres.ts'
 export interface TestServerOptions {
   /** Options of homeserver.yaml over those of `baseConfig`. */
   readonly config?: Readonly<Record<string, unknown>>
+  /** `shared`: a database of its own on the PostgreSQL of the test run (default). `embedded`: a PostgreSQL of its own; spawned servers only. */
+  readonly database?: 'shared' | 'embedded'
 }
 
 /** Passwords hashed quickly, registration open, no rate limits. Tests of limits bring their own. */
@@ -83,7 +85,8 @@ export class TestServer implements AsyncDisposable {
   static async #launch(runner: ServerRunner, options: TestServerOptions): Promise<TestServer> {
     const databaseOptions = await createTestDatabase(inject('postgres'), `test_${randomBytes(6).toString('hex')}`)
     const directory = await mkdtemp(join(tmpdir(), 'ganglion-test-'))
-    const config = { ...baseConfig(), media_store_path: join(directory, 'media'), ...options.config }
+    const embedded = options.database === 'embedded' ? { database: { name: 'embedded', data_directory: join(directory, 'postgres') } } : {}
+    const config = { ...baseConfig(), media_store_path: join(directory, 'media'), ...embedded, ...options.config }
     try {
       const running = await runner({ config, directory, databaseOptions, port: 0 })
       return new TestServer({ runner, running, databaseOptions, config, directory })

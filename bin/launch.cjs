@@ -1,0 +1,64 @@
+'use strict'
+// Runs the program on the right Node. This folder is plain JavaScript that works on any Node from 20 on: it finds Node 24,
+// which the package brings along, and hands over arguments, signals and the exit status.
+
+const { spawn } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+
+const ROOT = path.dirname(__dirname)
+const NODE_MAJOR = 24
+const FORWARDED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']
+
+/** Finds a Node 24: this one, the one that the package brings, or undefined. */
+function findNode() {
+  if (Number(process.versions.node.split('.')[0]) >= NODE_MAJOR) return process.execPath
+  const bundled = path.join('bin', process.platform === 'win32' ? 'node.exe' : 'node')
+  try {
+    return path.join(path.dirname(require.resolve(`node-${process.platform}-${process.arch}/package.json`)), bundled)
+  } catch {
+    // Packages without an export of their package.json, or not installed: look where npm puts it.
+    const candidate = path.join(ROOT, 'node_modules', `node-${process.platform}-${process.arch}`, bundled)
+    return fs.existsSync(candidate) ? candidate : undefined
+  }
+}
+
+/** Runs one file of ours on Node 24, in this process when it is one. Ends the process with the file's status. */
+function runOnNode24(file, args) {
+  const node = findNode()
+  if (node === undefined) {
+    process.stderr.write(
+      `ganglion needs Node ${NODE_MAJOR}, and this is ${process.versions.node}. Run \`npm ci\` in ${ROOT}: it brings the right one along ` +
+        `(for ${process.platform}-${process.arch}, where there is one).\n`,
+    )
+    process.exit(1)
+  }
+  if (node === process.execPath) {
+    const cacheDirectory = path.join(ROOT, 'node_modules', '.cache', 'compile')
+    // A second start compiles nothing. Where the folder cannot be written, Node goes on without.
+    require('node:module').enableCompileCache?.(cacheDirectory)
+    process.argv = [process.argv[0], file, ...args]
+    // Windows paths are no URLs, hence the conversion.
+    return import(require('node:url').pathToFileURL(file).href)
+  }
+  // The channel tells the child when this process is killed: it stops then, instead of running on unseen.
+  const child = spawn(node, [path.join(__dirname, 'run.cjs'), file, ...args], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
+  for (const signal of FORWARDED_SIGNALS) process.on(signal, () => child.kill(signal))
+  child.on('error', (error) => {
+    process.stderr.write(`ganglion: cannot run ${node}: ${error.message}\n`)
+    process.exit(1)
+  })
+  child.on('exit', (status, signal) => {
+    if (signal === null) process.exit(status)
+    for (const forwarded of FORWARDED_SIGNALS) process.removeAllListeners(forwarded)
+    process.kill(process.pid, signal)
+  })
+  return new Promise(() => {})
+}
+
+/** Runs a subcommand of the program. */
+function launch(args) {
+  return runOnNode24(path.join(ROOT, 'src', 'cli', 'main.ts'), args)
+}
+
+module.exports = { launch, runOnNode24, ROOT }

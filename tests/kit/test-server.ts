@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { inject } from 'vitest'
 import type { DatabaseOptions } from '../../src/storage/database.ts'
+import { baseConfig } from './base-config.ts'
 import { ClientTransport, TestClient } from './client.ts'
 import type { RegisterOptions } from './client.ts'
 import { runHere, runInChild } from './server-runners.ts'
@@ -15,32 +16,6 @@ export interface TestServerOptions {
   readonly config?: Readonly<Record<string, unknown>>
   /** `shared`: a database of its own on the PostgreSQL of the test run (default). `embedded`: a PostgreSQL of its own; spawned servers only. */
   readonly database?: 'shared' | 'embedded'
-}
-
-/** Passwords hashed quickly, registration open, no rate limits. Tests of limits bring their own. */
-export function baseConfig(): Record<string, unknown> {
-  const unlimited = { per_second: 9999, burst_count: 9999 }
-  return {
-    server_name: 'test.example',
-    public_baseurl: 'https://test.example/',
-    signing_key: 'ed25519 a_test AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
-    macaroon_secret_key: 'only for tests',
-    report_stats: false,
-    enable_registration: true,
-    enable_registration_without_verification: true,
-    registration_shared_secret: 'shared secret of the tests',
-    bcrypt_rounds: 4,
-    rc_message: unlimited,
-    rc_registration: unlimited,
-    rc_login: { address: unlimited, account: unlimited, failed_attempts: unlimited },
-    rc_joins: { local: unlimited, remote: unlimited },
-    rc_joins_per_room: unlimited,
-    rc_invites: { per_room: unlimited, per_user: unlimited, per_issuer: unlimited },
-    rc_room_creation: unlimited,
-    rc_presence: { per_user: unlimited },
-    rc_user_directory: unlimited,
-    rc_admin_redaction: unlimited,
-  }
 }
 
 /**

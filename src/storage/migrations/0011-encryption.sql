@@ -25,6 +25,7 @@ CREATE TABLE one_time_keys (
   PRIMARY KEY (user_id, device_id, algorithm, key_id)
 );
 CREATE INDEX one_time_keys_unclaimed ON one_time_keys (user_id, device_id, algorithm, upload, key_id) WHERE claimed_ts_ms IS NULL;
+CREATE INDEX one_time_keys_claimed ON one_time_keys (user_id, device_id, claimed_ts_ms) WHERE claimed_ts_ms IS NOT NULL;
 
 CREATE TABLE fallback_keys (
   user_id text NOT NULL,

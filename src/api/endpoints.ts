@@ -1,6 +1,13 @@
 import type { Endpoint } from '../http/endpoint.ts'
 import type { ClientContext } from './client/context.ts'
+import {
+  deleteAccountData, deleteAccountDataPerRoom, getAccountData, getAccountDataPerRoom, setAccountData, setAccountDataPerRoom,
+} from './client/account/account-data.ts'
+import { deleteProfileField, getProfileField, getUserProfile, setProfileField } from './client/account/profile.ts'
+import { deleteRoomTag, getRoomTags, setRoomTag } from './client/account/tags.ts'
 import { getVersions } from './client/server/versions.ts'
+import { defineFilter, getFilter } from './client/sync/filter.ts'
+import { setTyping } from './client/sync/typing.ts'
 
 /** Every endpoint of the client listener resources, one list: router, proxy configurations and docs are made from it. */
 export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
@@ -9,8 +16,12 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   // auth
 
   // account
+  setAccountData, getAccountData, deleteAccountData, setAccountDataPerRoom, getAccountDataPerRoom, deleteAccountDataPerRoom,
+  getRoomTags, setRoomTag, deleteRoomTag,
+  getUserProfile, getProfileField, setProfileField, deleteProfileField,
 
   // sync
+  defineFilter, getFilter, setTyping,
 
   // rooms
 

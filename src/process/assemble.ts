@@ -6,6 +6,7 @@ import type { StreamName } from '../streams/streams.ts'
 import type { Logger } from '../util/logger.ts'
 import { assembleCore } from './assemble-core.ts'
 import { assembleRooms } from './assemble-rooms.ts'
+import { assembleUserData } from './assemble-user-data.ts'
 
 /** Everything that one process consists of, wired. */
 export interface Assembly {
@@ -19,15 +20,18 @@ export interface Assembly {
 export function assemble(deps: { config: Config; logger: Logger; databaseOptions: DatabaseOptions }): Assembly {
   const core = assembleCore(deps)
   const { config, clock, rateLimiter, database, hub, background } = core
+  const userData = assembleUserData(core)
   const rooms = assembleRooms(core)
   void rooms
 
   return {
-    client: { config, clock, rateLimiter } as unknown as ClientContext,
+    client: { ...userData, config, clock, rateLimiter } as unknown as ClientContext,
     async start() {
       for (const { name, lane, head } of await getLaneHeads(database)) hub.setHead(name as StreamName, lane, head)
+      await userData.start()
     },
     async stop() {
+      await userData.stop()
       await background.drain()
       hub.close()
       await database.close()

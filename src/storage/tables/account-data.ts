@@ -44,8 +44,8 @@ export async function replaceAccountData(
   const rows = await tx.query(
     'replace_account_data',
     `INSERT INTO account_data (user_id, room_id, type, content, position)
-     SELECT $1, $2, $3, $4, claimed_pos(${STREAM}, 0, $5)
-      WHERE COALESCE((SELECT position FROM account_data WHERE user_id = $1 AND room_id = $2 AND type = $3), 0) = $6
+     SELECT $1::text, $2::text, $3::text, $4::text, claimed_pos(${STREAM}, 0, $5::int)
+      WHERE COALESCE((SELECT position FROM account_data WHERE user_id = $1 AND room_id = $2 AND type = $3), 0) = $6::bigint
      ON CONFLICT (user_id, room_id, type) DO UPDATE
        SET content = EXCLUDED.content, is_deleted = false, position = EXCLUDED.position
        WHERE account_data.position = $6

@@ -13,7 +13,7 @@ export async function upsertFilter(
   const rows = await tx.query<{ filterId: number }>(
     'upsert_filter',
     `INSERT INTO filters (user_id, digest, json)
-     SELECT $1, $2, $3
+     SELECT $1::text, $2::bytea, $3::text
       WHERE (SELECT count(*) FROM filters WHERE user_id = $1) < $4 OR EXISTS (SELECT 1 FROM filters WHERE user_id = $1 AND digest = $2)
      ON CONFLICT (user_id, digest) DO UPDATE SET digest = EXCLUDED.digest
      RETURNING filter_id AS "filterId"`,

@@ -1,0 +1,50 @@
+import { Typing } from '../services/ephemeral/typing.ts'
+import { AccountData } from '../services/user-data/account-data.ts'
+import { FilterStore } from '../services/user-data/filter-store.ts'
+import { Profiles } from '../services/user-data/profiles.ts'
+import { Tags } from '../services/user-data/tags.ts'
+import type { Core } from './assemble-core.ts'
+
+/** What users keep for themselves and show of themselves. */
+export interface UserDataServices {
+  readonly accountData: AccountData
+  readonly tags: Tags
+  readonly filters: FilterStore
+  readonly profiles: Profiles
+  readonly typing: Typing
+  /** Must run after the streams' heads were set. */
+  start(): Promise<void>
+  stop(): Promise<void>
+}
+
+/** Wires the services of user data. */
+export function assembleUserData(core: Core): UserDataServices {
+  const { config, database, hub, memberships, serverName } = core
+  const accountData = new AccountData({ database, hub, committer: core.committer('account_data') })
+  const profiles = new Profiles({
+    database, hub, memberships, committer: core.committer('profiles'),
+    avatarPolicy: { isAllowedAvatar: () => Promise.resolve(true) },
+    options: {
+      serverName,
+      enableSetDisplayname: config.registration.enableSetDisplayname,
+      enableSetAvatarUrl: config.registration.enableSetAvatarUrl,
+      requireAuth: config.rooms.requireAuthForProfileRequests,
+      limitToUsersWhoShareRooms: config.rooms.limitProfileRequestsToUsersWhoShareRooms,
+    },
+  })
+  const typing = new Typing({ database, hub, memberships })
+  return {
+    accountData,
+    tags: new Tags({ accountData }),
+    filters: new FilterStore({ database, limitMax: config.server.filterTimelineLimit }),
+    profiles,
+    typing,
+    async start() {
+      accountData.start()
+      await typing.start()
+    },
+    async stop() {
+      typing.close()
+    },
+  }
+}

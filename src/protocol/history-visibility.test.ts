@@ -45,13 +45,19 @@ describe('history visibility', () => {
   })
 
   it('who left sees the shared history up to the leave and nothing after', () => {
-    const memberships = [{ fromPos: 10, membership: 'join' as const }, { fromPos: 20, membership: 'leave' as const }]
+    const memberships = [
+      { fromPos: 10, membership: 'join' as const },
+      { fromPos: 20, membership: 'leave' as const },
+    ]
     const page = [{ position: 5 }, { position: 15 }, { position: 20, changes: 'own_membership' as const }, { position: 21 }]
     expect(canSeeEvents(page, memberships, [])).toEqual([true, true, true, false])
   })
 
   it('who was invited sees history from the invite on, where that is the rule', () => {
-    const memberships = [{ fromPos: 10, membership: 'invite' as const }, { fromPos: 20, membership: 'join' as const }]
+    const memberships = [
+      { fromPos: 10, membership: 'invite' as const },
+      { fromPos: 20, membership: 'join' as const },
+    ]
     const visibilities = [{ fromPos: 1, visibility: 'invited' as const }]
     const page = [{ position: 9 }, { position: 10, changes: 'own_membership' as const }, { position: 11 }, { position: 30 }]
     expect(canSeeEvents(page, memberships, visibilities)).toEqual([false, true, true, true])
@@ -81,8 +87,11 @@ describe('history visibility', () => {
             visibilityBefore: before.visibility,
             membershipAfter: changes === 'own_membership' ? after.membership : undefined,
             visibilityAfter: changes === 'visibility' ? after.visibility : undefined,
-            hasJoinedAfter: replayed.slice(position).some((one) => one.after.membership === 'join' || one.before.membership === 'join'),
-          }))
+            hasJoinedAfter: replayed
+              .slice(position)
+              .some((one) => one.after.membership === 'join' || one.before.membership === 'join'),
+          }),
+        )
         const page = steps.map(({ changes }, position) => ({ position, changes }))
         expect(canSeeEvents(page, memberships, visibilities)).toEqual(expected)
       }),

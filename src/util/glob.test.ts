@@ -35,11 +35,17 @@ const texts = fc.string({ unit: fc.constantFrom('a', 'b', ' ', '😀', '_'), max
 
 describe('glob', () => {
   it('matches what a table-driven matcher matches', () => {
-    fc.assert(fc.property(patterns, texts, (p, t) => compileGlob(p).matches(t) === matchesNaively(p, t)), { numRuns: 2000 })
+    fc.assert(
+      fc.property(patterns, texts, (p, t) => compileGlob(p).matches(t) === matchesNaively(p, t)),
+      { numRuns: 2000 },
+    )
   })
 
   it('finds between word boundaries what trying every part of the text finds', () => {
-    fc.assert(fc.property(patterns, texts, (p, t) => compileWordGlob(p).matches(t) === matchesWordsNaively(p, t)), { numRuns: 2000 })
+    fc.assert(
+      fc.property(patterns, texts, (p, t) => compileWordGlob(p).matches(t) === matchesWordsNaively(p, t)),
+      { numRuns: 2000 },
+    )
   })
 
   it.each([

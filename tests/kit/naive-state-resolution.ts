@@ -19,7 +19,11 @@ export class NaiveResolver {
   readonly #events: ReadonlyMap<EventId, MatrixEvent>
   readonly #hasStrictChains: boolean
 
-  constructor(version: RoomVersion, events: ReadonlyMap<EventId, MatrixEvent>, options: { hasStrictChains: boolean } = { hasStrictChains: false }) {
+  constructor(
+    version: RoomVersion,
+    events: ReadonlyMap<EventId, MatrixEvent>,
+    options: { hasStrictChains: boolean } = { hasStrictChains: false },
+  ) {
     this.#version = version
     this.#events = events
     this.#hasStrictChains = options.hasStrictChains
@@ -96,9 +100,11 @@ export class NaiveResolver {
     const isPower = (event: MatrixEvent): boolean =>
       event.type === 'm.room.power_levels' ||
       event.type === 'm.room.join_rules' ||
-      (event.type === 'm.room.member' && event.sender !== event.stateKey && ['leave', 'ban'].includes(String(event.content['membership'])))
+      (event.type === 'm.room.member' &&
+        event.sender !== event.stateKey &&
+        ['leave', 'ban'].includes(String(event.content['membership'])))
     const x = new Set(events.filter(isPower))
-    for (let size = -1; size !== x.size; ) {
+    for (let size = -1; size !== x.size;) {
       size = x.size
       for (const event of [...x]) {
         for (const eventId of event.authEventIds) if (full.has(eventId)) x.add(this.#event(eventId))

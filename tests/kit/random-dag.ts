@@ -109,7 +109,9 @@ export class TestDag {
       .map((slot) => stateBefore.get(stateSlotKey(slot.type, slot.stateKey)))
       .filter((eventId) => eventId !== undefined)
     const name = draft.type === 'm.room.create' ? 'create' : `event ${this.order.length}`
-    const eventId = (roomVersion.eventIdFormat === 1 ? `$${this.order.length}x${hashOf(name).slice(0, 4)}:a.org` : `$${hashOf(name)}`) as EventId
+    const eventId = (
+      roomVersion.eventIdFormat === 1 ? `$${this.order.length}x${hashOf(name).slice(0, 4)}:a.org` : `$${hashOf(name)}`
+    ) as EventId
     const depth = 1 + Math.max(0, ...prevEventIds.map((prev) => this.events.get(prev)?.depth ?? 0))
     const originServerTs = draft.originServerTs ?? this.order.length
     const pdu: Pdu = {
@@ -127,8 +129,19 @@ export class TestDag {
     }
     const { type, sender, content } = draft
     return {
-      eventId, roomId, roomVersion: roomVersion.id, type, stateKey, sender, content, depth, originServerTs, prevEventIds, authEventIds,
-      redacts: undefined, pdu,
+      eventId,
+      roomId,
+      roomVersion: roomVersion.id,
+      type,
+      stateKey,
+      sender,
+      content,
+      depth,
+      originServerTs,
+      prevEventIds,
+      authEventIds,
+      redacts: undefined,
+      pdu,
     }
   }
 }
@@ -170,7 +183,12 @@ function draftRandomly(dag: TestDag, prevEventIds: readonly EventId[], stream: D
     case 6:
       return { type: 'm.room.power_levels', sender, stateKey: '', content: changePowerLevels(dag, prevEventIds, target, stream) }
     case 7:
-      return { type: 'm.room.join_rules', sender, stateKey: '', content: { join_rule: stream.pick(['public', 'invite'] as const) } }
+      return {
+        type: 'm.room.join_rules',
+        sender,
+        stateKey: '',
+        content: { join_rule: stream.pick(['public', 'invite'] as const) },
+      }
     case 8:
       return { type: 'org.example.own', sender, stateKey: sender, content: { number: dag.order.length } }
     default:

@@ -24,7 +24,10 @@ function buildTree(paths: readonly (readonly string[])[]): FieldTree {
     byName.set(name, [...(byName.get(name) ?? []), rest])
   }
   // A path that ends here wants the whole value, whatever else asks for parts of it.
-  const entries = Array.from(byName, ([name, rests]) => [name, rests.some((rest) => rest.length === 0) ? undefined : buildTree(rests)] as const)
+  const entries = Array.from(
+    byName,
+    ([name, rests]) => [name, rests.some((rest) => rest.length === 0) ? undefined : buildTree(rests)] as const,
+  )
   return Object.fromEntries(entries)
 }
 

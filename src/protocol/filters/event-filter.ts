@@ -49,7 +49,9 @@ export class EventFilter {
     this.#types = new TextFilter(json['types'], json['not_types'], { hasStars: true })
     this.#senders = new TextFilter(json['senders'], json['not_senders'], { hasStars: false })
     this.#rooms = new TextFilter(json['rooms'], json['not_rooms'], { hasStars: false })
-    this.#relTypes = new TextFilter(json['org.matrix.msc3874.rel_types'], json['org.matrix.msc3874.not_rel_types'], { hasStars: false })
+    this.#relTypes = new TextFilter(json['org.matrix.msc3874.rel_types'], json['org.matrix.msc3874.not_rel_types'], {
+      hasStars: false,
+    })
     this.#containsUrl = typeof json['contains_url'] === 'boolean' ? json['contains_url'] : undefined
     const texts = [this.#types, this.#senders, this.#rooms, this.#relTypes]
     this.matchesNothing = texts.some((filter) => filter.matchesNothing)

@@ -106,8 +106,19 @@ describe('filter', () => {
   })
 
   it('cuts events down to the fields asked for', () => {
-    const project = compileEventFields(['type', 'content.body', 'content.m\\.relates_to', 'content.m\\.relates_to.rel_type', 'a.b'])
-    const event = { type: 't', sender: 's', a: 'x', content: { body: 'b', url: 'u', 'm.relates_to': { rel_type: 'r', key: 'k' } } }
+    const project = compileEventFields([
+      'type',
+      'content.body',
+      'content.m\\.relates_to',
+      'content.m\\.relates_to.rel_type',
+      'a.b',
+    ])
+    const event = {
+      type: 't',
+      sender: 's',
+      a: 'x',
+      content: { body: 'b', url: 'u', 'm.relates_to': { rel_type: 'r', key: 'k' } },
+    }
     expect(project?.(event)).toEqual({ type: 't', content: { body: 'b', 'm.relates_to': { rel_type: 'r', key: 'k' } } })
   })
 })

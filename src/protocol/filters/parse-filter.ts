@@ -114,7 +114,8 @@ function checkLimit(value: JsonValue, what: string): void {
 
 function checkEventFields(value: JsonValue, what: string): void {
   checkListOf(checkText)(value, what)
-  if ((value as readonly JsonValue[]).length > EVENT_FIELDS_MAX) throw badFilter(what, `may have at most ${EVENT_FIELDS_MAX} entries`)
+  if ((value as readonly JsonValue[]).length > EVENT_FIELDS_MAX)
+    throw badFilter(what, `may have at most ${EVENT_FIELDS_MAX} entries`)
 }
 
 function checkEventFormat(value: JsonValue, what: string): void {

@@ -55,7 +55,12 @@ export function summarizeActions(actions: readonly PushAction[]): PushOutcome {
     Object.defineProperty(tweaks, name, { value: action['value'] ?? (name === 'highlight' ? true : null), enumerable: true })
   }
   const sound = tweaks['sound']
-  return { notify, highlight: notify && tweaks['highlight'] === true, sound: typeof sound === 'string' ? sound : undefined, tweaks }
+  return {
+    notify,
+    highlight: notify && tweaks['highlight'] === true,
+    sound: typeof sound === 'string' ? sound : undefined,
+    tweaks,
+  }
 }
 
 /** Drops the historical actions, which mean nothing. Spec: client-server-api § Historical Actions. */

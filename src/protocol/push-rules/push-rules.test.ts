@@ -68,12 +68,24 @@ describe('default push rules', () => {
   it('stand in the order of the specification', () => {
     const ruleset = buildRuleset(BOB, NO_USER_PUSH_RULES, { hasLegacyMentions: false })
     expect(ruleset.override.map((rule) => rule.rule_id.slice('.m.rule.'.length))).toEqual([
-      'master', 'suppress_notices', 'invite_for_me', 'member_event', 'is_user_mention', 'is_room_mention', 'tombstone', 'reaction',
-      'room.server_acl', 'suppress_edits',
+      'master',
+      'suppress_notices',
+      'invite_for_me',
+      'member_event',
+      'is_user_mention',
+      'is_room_mention',
+      'tombstone',
+      'reaction',
+      'room.server_acl',
+      'suppress_edits',
     ])
     expect(ruleset.content).toEqual([])
     expect(ruleset.underride.map((rule) => rule.rule_id.slice('.m.rule.'.length))).toEqual([
-      'call', 'encrypted_room_one_to_one', 'room_one_to_one', 'message', 'encrypted',
+      'call',
+      'encrypted_room_one_to_one',
+      'room_one_to_one',
+      'message',
+      'encrypted',
     ])
   })
 
@@ -92,7 +104,11 @@ describe('default push rules', () => {
     ['.m.rule.is_room_mention', eventOf({ content: { 'm.mentions': { room: true } } }), { senderPowerLevel: 50 }],
     ['.m.rule.message', eventOf({ content: { 'm.mentions': { room: true } } }), { senderPowerLevel: 49 }],
     ['.m.rule.roomnotif', eventOf({ content: { body: '@room: tea' } }), { senderPowerLevel: Infinity }],
-    ['.m.rule.message', eventOf({ content: { body: '@room: tea' } }), { senderPowerLevel: 50, notificationPowerLevels: { room: 51 } }],
+    [
+      '.m.rule.message',
+      eventOf({ content: { body: '@room: tea' } }),
+      { senderPowerLevel: 50, notificationPowerLevels: { room: 51 } },
+    ],
     ['.m.rule.tombstone', eventOf({ type: 'm.room.tombstone', stateKey: '', content: {} }), {}],
     ['.m.rule.reaction', eventOf({ type: 'm.reaction', content: {} }), {}],
     ['.m.rule.room.server_acl', eventOf({ type: 'm.room.server_acl', stateKey: '', content: {} }), {}],
@@ -140,9 +156,17 @@ describe('conditions', () => {
     expect(matches(condition, eventOf({ content: { list: 2 } }))).toBe(false)
   })
 
-  it.each([['3', true], ['==3', true], ['<3', false], ['<=3', true], ['>2', true], ['>=4', false], ['=3', false], ['three', false]])(
-    'room_member_count %s in a room of three is %s',
-    (is, expected) => expect(matches({ kind: 'room_member_count', is }, eventOf())).toBe(expected),
+  it.each([
+    ['3', true],
+    ['==3', true],
+    ['<3', false],
+    ['<=3', true],
+    ['>2', true],
+    ['>=4', false],
+    ['=3', false],
+    ['three', false],
+  ])('room_member_count %s in a room of three is %s', (is, expected) =>
+    expect(matches({ kind: 'room_member_count', is }, eventOf())).toBe(expected),
   )
 
   it('an unknown condition never holds, no condition always does', () => {
@@ -178,11 +202,17 @@ describe('user push rules', () => {
 
   it('own rules come before the defaults, but not before master', () => {
     const rules = override([])
-    expect(buildRuleset(BOB, rules, OPTIONS).override.slice(0, 3).map((rule) => rule.rule_id)).toEqual([
-      '.m.rule.master', 'mine', '.m.rule.suppress_notices',
-    ])
+    expect(
+      buildRuleset(BOB, rules, OPTIONS)
+        .override.slice(0, 3)
+        .map((rule) => rule.rule_id),
+    ).toEqual(['.m.rule.master', 'mine', '.m.rule.suppress_notices'])
     const muted = setRuleEnabled(rules, BOB, { kind: 'override', ruleId: '.m.rule.master', options: OPTIONS }, true)
-    expect(evaluatePushRules(rulesetOf(muted), eventOf(), CONTEXT)).toEqual({ actions: [], ruleId: '.m.rule.master', kind: 'override' })
+    expect(evaluatePushRules(rulesetOf(muted), eventOf(), CONTEXT)).toEqual({
+      actions: [],
+      ruleId: '.m.rule.master',
+      kind: 'override',
+    })
   })
 
   it('default rules can be switched off and given other actions', () => {
@@ -191,14 +221,19 @@ describe('user push rules', () => {
     expect(summarizeActions(evaluatePushRules(rulesetOf(rules), eventOf(), CONTEXT).actions).sound).toBe('ping')
     rules = setRuleEnabled(rules, BOB, target, false)
     expect(ruleIdFor(eventOf(), {}, rules)).toBeUndefined()
-    expect(getRule(buildRuleset(BOB, rules, OPTIONS), 'underride', '.m.rule.message')).toMatchObject({ enabled: false, default: true })
+    expect(getRule(buildRuleset(BOB, rules, OPTIONS), 'underride', '.m.rule.message')).toMatchObject({
+      enabled: false,
+      default: true,
+    })
     expect(() => setRuleEnabled(rules, BOB, { ...target, kind: 'room' }, true)).toThrow('not found')
   })
 
   it('room and sender rules apply to their room and sender', () => {
     expect(ruleIdFor(eventOf(), {}, withRule('room', ROOM, { actions: [] }))).toBe(ROOM)
     expect(ruleIdFor(eventOf(), {}, withRule('sender', ALICE, { actions: ['dont_notify'] }))).toBe(ALICE)
-    expect(ruleIdFor(eventOf({ sender: '@eve:example.org' as UserId }), {}, withRule('sender', ALICE, { actions: [] }))).toBe('.m.rule.message')
+    expect(ruleIdFor(eventOf({ sender: '@eve:example.org' as UserId }), {}, withRule('sender', ALICE, { actions: [] }))).toBe(
+      '.m.rule.message',
+    )
   })
 
   it.each<[PushRuleKind, string, unknown]>([
@@ -231,25 +266,41 @@ describe('event classes', () => {
     { requiredKeys: [] },
   )
   const types = fc.constantFrom(
-    'm.room.message', 'm.room.encrypted', 'm.room.member', 'm.reaction', 'm.room.tombstone', 'm.call.invite', 'm.room.topic', 'm.room.server_acl',
+    'm.room.message',
+    'm.room.encrypted',
+    'm.room.member',
+    'm.reaction',
+    'm.room.tombstone',
+    'm.call.invite',
+    'm.room.topic',
+    'm.room.server_acl',
   )
 
-  it.each([true, false])('say what a full evaluation says for every user who is not named (legacy mentions: %s)', (hasLegacyMentions) => {
-    const classifier = new EventClassifier({ hasLegacyMentions })
-    const ruleset = compileRuleset(buildRuleset(BOB, NO_USER_PUSH_RULES, { hasLegacyMentions }))
-    const names = [localpartOf(BOB), CONTEXT.displayName ?? ''].map(compileWordLiteral)
-    fc.assert(
-      fc.property(types, contents, fc.constantFrom(undefined, '', BOB, ALICE), fc.constantFrom(2, 3), fc.constantFrom(0, 50),
-        (type, content, stateKey, roomMemberCount, senderPowerLevel) => {
-          const context = { ...CONTEXT, roomMemberCount, senderPowerLevel }
-          const event = eventOf({ type, content: content as PushEvent['content'], stateKey })
-          const found = classifier.classify(event, context)
-          const isNamed = found.isBodySearched && names.some((name) => name.matches(String(content.body)))
-          if (found.mentionedUserIds.includes(BOB) || found.invitee === BOB || isNamed) return
-          const { notify, highlight } = summarizeActions(evaluatePushRules(ruleset, event, context).actions)
-          expect({ notify, highlight }).toEqual({ notify: found.notifies, highlight: found.highlights })
-        }),
-      { numRuns: 2000 },
-    )
-  })
+  it.each([true, false])(
+    'say what a full evaluation says for every user who is not named (legacy mentions: %s)',
+    (hasLegacyMentions) => {
+      const classifier = new EventClassifier({ hasLegacyMentions })
+      const ruleset = compileRuleset(buildRuleset(BOB, NO_USER_PUSH_RULES, { hasLegacyMentions }))
+      const names = [localpartOf(BOB), CONTEXT.displayName ?? ''].map(compileWordLiteral)
+      fc.assert(
+        fc.property(
+          types,
+          contents,
+          fc.constantFrom(undefined, '', BOB, ALICE),
+          fc.constantFrom(2, 3),
+          fc.constantFrom(0, 50),
+          (type, content, stateKey, roomMemberCount, senderPowerLevel) => {
+            const context = { ...CONTEXT, roomMemberCount, senderPowerLevel }
+            const event = eventOf({ type, content: content as PushEvent['content'], stateKey })
+            const found = classifier.classify(event, context)
+            const isNamed = found.isBodySearched && names.some((name) => name.matches(String(content.body)))
+            if (found.mentionedUserIds.includes(BOB) || found.invitee === BOB || isNamed) return
+            const { notify, highlight } = summarizeActions(evaluatePushRules(ruleset, event, context).actions)
+            expect({ notify, highlight }).toEqual({ notify: found.notifies, highlight: found.highlights })
+          },
+        ),
+        { numRuns: 2000 },
+      )
+    },
+  )
 })

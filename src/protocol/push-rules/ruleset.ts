@@ -121,7 +121,11 @@ export function putRule(
   return withCustom(rules, kind, others.toSpliced(findPlace(others, place, Math.max(oldIndex, 0)), 0, added))
 }
 
-function findPlace(list: readonly PushRule[], place: { before?: string | undefined; after?: string | undefined }, otherwise: number): number {
+function findPlace(
+  list: readonly PushRule[],
+  place: { before?: string | undefined; after?: string | undefined },
+  otherwise: number,
+): number {
   const anchor = place.before ?? place.after
   if (anchor === undefined) return otherwise
   const index = indexOfRule(list, anchor)
@@ -132,7 +136,8 @@ function findPlace(list: readonly PushRule[], place: { before?: string | undefin
 function assertRoomForOne(rules: UserPushRules): void {
   let count = 0
   for (const kind of PUSH_RULE_KINDS) count += rules.custom[kind].length
-  if (count >= CUSTOM_RULES_MAX) throw new MatrixError('M_RESOURCE_LIMIT_EXCEEDED', `At most ${CUSTOM_RULES_MAX} push rules are allowed`)
+  if (count >= CUSTOM_RULES_MAX)
+    throw new MatrixError('M_RESOURCE_LIMIT_EXCEEDED', `At most ${CUSTOM_RULES_MAX} push rules are allowed`)
 }
 
 /** Removes a rule of the user. Throws M_NOT_FOUND; default rules cannot be removed. */

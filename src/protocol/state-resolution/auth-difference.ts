@@ -16,7 +16,11 @@ import { conflictedEventIds } from './state-conflicts.ts'
  * Finds the events that are in the auth chain of some state but not of every one. Incomplete while the source misses
  * events. Spec: rooms/v2 § Auth difference.
  */
-export function computeAuthDifference(stateSets: readonly StateMap<EventId>[], split: SplitStates, source: EventSource): Set<EventId> {
+export function computeAuthDifference(
+  stateSets: readonly StateMap<EventId>[],
+  split: SplitStates,
+  source: EventSource,
+): Set<EventId> {
   // What the agreed events need is in every chain: found once, and not entered again.
   const common = new Set<EventId>()
   walkAuthChain(split.unconflictedState.values(), source, common)
@@ -58,7 +62,10 @@ function walkAuthChain(
  * Finds the events on paths along `auth_events` from one conflicted event to another, ends included. Incomplete while
  * the source misses events. Spec: rooms/v12 § Conflicted state subgraph.
  */
-export function computeConflictedSubgraph(conflicted: ReadonlyMap<string, ReadonlySet<EventId>>, source: EventSource): Set<EventId> {
+export function computeConflictedSubgraph(
+  conflicted: ReadonlyMap<string, ReadonlySet<EventId>>,
+  source: EventSource,
+): Set<EventId> {
   const starts = conflictedEventIds(conflicted)
   const chain = new Set<EventId>()
   walkAuthChain(starts, source, chain)

@@ -7,7 +7,11 @@ import { compareIds, powerLevelsAuthEvent } from './room-context.ts'
  * Sorts events by the mainline ordering based on a power levels event (undefined: no mainline), smallest first.
  * Spec: rooms/v2 § Mainline ordering.
  */
-export function sortByMainline(events: readonly MatrixEvent[], powerLevels: MatrixEvent | undefined, source: EventSource): MatrixEvent[] {
+export function sortByMainline(
+  events: readonly MatrixEvent[],
+  powerLevels: MatrixEvent | undefined,
+  source: EventSource,
+): MatrixEvent[] {
   const mainline = new Mainline(powerLevels, source)
   const known = new Map<EventId, number>()
   const ranked = events.map((event) => ({ event, position: findPosition(event, mainline, known, source) }))

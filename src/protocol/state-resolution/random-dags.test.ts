@@ -91,7 +91,8 @@ describe.each(['1', '2', '6', '10', '11', '12'])('state resolution in room versi
         if (stateSets.length === 0) return
         const loaded = new Set<EventId>()
         for (let round = 0; round <= dag.order.length; round++) {
-          const events = (eventId: EventId): ReturnType<typeof dag.events.get> => (loaded.has(eventId) ? dag.events.get(eventId) : undefined)
+          const events = (eventId: EventId): ReturnType<typeof dag.events.get> =>
+            loaded.has(eventId) ? dag.events.get(eventId) : undefined
           const resolution = resolveState({ roomVersion: version, stateSets, events })
           if ('resolved' in resolution) {
             expect(sorted(resolution.resolved)).toEqual(sorted(resolveIn(dag, stateSets)))

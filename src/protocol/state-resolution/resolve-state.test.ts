@@ -22,7 +22,12 @@ function newRoom(id: string): { dag: TestDag; start: EventId } {
 
 function resolveIn(dag: TestDag, stateSets: readonly StateMap<EventId>[], rejected?: EventId): StateMap<EventId> {
   const isRejected = (eventId: EventId): boolean => eventId === rejected
-  const resolution = resolveState({ roomVersion: dag.roomVersion, stateSets, isRejected, events: (eventId) => dag.events.get(eventId) })
+  const resolution = resolveState({
+    roomVersion: dag.roomVersion,
+    stateSets,
+    isRejected,
+    events: (eventId) => dag.events.get(eventId),
+  })
   if ('missing' in resolution) throw new Error(`Missing: ${resolution.missing.join()}`)
   return resolution.resolved
 }

@@ -18,7 +18,10 @@ export interface SplitStates extends StateConflicts {
  * Splits states. Since version 2 a slot that one state lacks is in conflict; in version 1 only different events are.
  * Spec: rooms/v2 § Unconflicted state map and conflicted state set; rooms/v1 § State resolution.
  */
-export function splitStates(stateSets: readonly StateMap<EventId>[], options: { readonly absenceConflicts: boolean }): SplitStates {
+export function splitStates(
+  stateSets: readonly StateMap<EventId>[],
+  options: { readonly absenceConflicts: boolean },
+): SplitStates {
   const unconflictedState = new Map<string, EventId>()
   const conflicted = new Map<string, Set<EventId>>()
   for (const stateSet of stateSets) {
@@ -32,7 +35,12 @@ export function splitStates(stateSets: readonly StateMap<EventId>[], options: { 
   return { unconflictedState, unconflicted: (slotKey) => unconflictedState.get(slotKey), conflicted }
 }
 
-function isAgreed(stateSets: readonly StateMap<EventId>[], slotKey: string, eventId: EventId, absenceConflicts: boolean): boolean {
+function isAgreed(
+  stateSets: readonly StateMap<EventId>[],
+  slotKey: string,
+  eventId: EventId,
+  absenceConflicts: boolean,
+): boolean {
   for (const stateSet of stateSets) {
     const other = stateSet.get(slotKey)
     if (other === undefined ? absenceConflicts : other !== eventId) return false

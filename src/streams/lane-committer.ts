@@ -113,7 +113,7 @@ export class LaneCommitter<Name extends StreamName> {
       }
       return { positions, result: results[jobIndex] }
     })
-    this.#hub.apply({ stream: this.#stream, lane: this.#lane, prev: claim.prev, rows })
+    this.#hub.apply({ stream: this.#stream, lane: this.#lane, prev: claim.prev, head: claim.positions.at(-1) ?? claim.prev, rows })
     for (const [jobIndex, job] of batch.entries()) {
       const answer = answers[jobIndex]
       if (answer) job.done.resolve(answer)

@@ -101,6 +101,7 @@ export class StreamHub {
       }
       lane.head = position
     }
+    if (frame.head !== undefined && frame.head > lane.head) lane.head = frame.head
   }
 
   #applyHeld(state: StreamState, lane: LaneState): void {

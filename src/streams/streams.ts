@@ -94,5 +94,7 @@ export interface Frame<Name extends StreamName = StreamName> {
   readonly lane: number
   /** The lane's head before this batch; a reader whose head is smaller has a gap. */
   readonly prev: number
+  /** The lane's head after this batch, where positions were claimed that got no row. */
+  readonly head?: number
   readonly rows: readonly { readonly position: StreamPosition; readonly row: StreamRows[Name] }[]
 }

@@ -31,7 +31,7 @@ export interface StreamRows {
   /** Messages wait in the table device_inbox; the row only says for whom. */
   to_device: { readonly userId: string; readonly deviceId: string }
   /** A user's devices or cross-signing keys changed. With `viewerId` only that user is told: it signed the keys. */
-  device_lists: { readonly userId: string; readonly viewerId: string | undefined }
+  device_lists: { readonly userId: string; readonly viewerId?: string | undefined }
   presence: { readonly userId: string }
   /** The whole list of who types in the room now. */
   typing: { readonly roomId: string; readonly userIds: readonly string[] }

@@ -94,13 +94,16 @@ export class Memberships {
     return joined
   }
 
-  /** Tells whether both are joined to some room; a user shares with itself. Costs the smaller of their two room lists. */
-  async sharesRoom(userId: UserId, otherId: UserId): Promise<boolean> {
+  /**
+   * Tells whether both are joined to some room that is not excluded; a user shares with itself.
+   * Costs the smaller of their two room lists.
+   */
+  async sharesRoom(userId: UserId, otherId: UserId, excludedRooms?: ReadonlySet<string>): Promise<boolean> {
     if (userId === otherId) return true
     const [mine, theirs] = await Promise.all([this.#loadOfUser(userId), this.#loadOfUser(otherId)])
     const [few, many] = mine.size <= theirs.size ? [mine, theirs] : [theirs, mine]
     for (const [roomId, { membership }] of few) {
-      if (membership === 'join' && many.get(roomId)?.membership === 'join') return true
+      if (membership === 'join' && many.get(roomId)?.membership === 'join' && !excludedRooms?.has(roomId)) return true
     }
     return false
   }

@@ -75,6 +75,12 @@ export function loadConfig(files: readonly string[], overrides: Readonly<Record<
   return readConfig(documents, { warnings, directory: dirname(resolve(paths.at(-1) ?? '.')) })
 }
 
+/** Lists the names of the options that stand in the files. Throws ConfigError. */
+export function listWrittenOptions(files: readonly string[]): string[] {
+  const documents = files.flatMap(listConfigFiles).map((path) => parseYaml(readConfigFile(path), path, []))
+  return documents.flatMap(({ value }) => (isLocatedMap(value) ? [...value.keys()] : []))
+}
+
 /** Makes a configuration from an object with Synapse's option names; what is missing has its default. For tests and tools. Throws ConfigError. */
 export function parseConfig(options: Readonly<Record<string, unknown>> = {}): Config {
   return readConfig([locatePlain({ server_name: 'localhost', ...options }, 'options')], { warnings: [], directory: process.cwd() })

@@ -6,6 +6,10 @@ test('a typo finds the word that was meant', () => {
   expect(findNearest('--sever-name', ['--server-name', '--data-dir'])).toBe('--server-name')
 })
 
+test('the misspelt beginning of a long word finds it', () => {
+  expect(findNearest('confg', ['config-path', 'generate-config'])).toBe('config-path')
+})
+
 test('a word that resembles nothing finds nothing', () => {
   expect(findNearest('zebra', ['enable_metrics', 'listeners'])).toBeUndefined()
 })

@@ -1,11 +1,15 @@
+const BEGINNING_LENGTH_MIN = 4
+const BEGINNING_PENALTY = 0.5
+
 /** Picks the candidate that a misspelt word most likely meant, or undefined where none is near. */
 export function findNearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined
   // A third of the letters wrong is a typo; more is another word.
   let bestDistance = Math.floor(word.length / 3) + 1
   for (const candidate of candidates) {
-    if (Math.abs(candidate.length - word.length) > bestDistance) continue
-    const distance = computeEditDistance(word, candidate)
+    // The beginning of a long word is often all that somebody remembers: `--confg` for `--config-path`.
+    const beginning = candidate.length > word.length + 1 && word.length >= BEGINNING_LENGTH_MIN ? candidate.slice(0, word.length + 1) : candidate
+    const distance = Math.min(computeEditDistance(word, candidate), computeEditDistance(word, beginning) + BEGINNING_PENALTY)
     if (distance < bestDistance) {
       best = candidate
       bestDistance = distance

@@ -1,4 +1,4 @@
-/** Every errcode that we answer, with its usual HTTP status. Spec: client-server-api § Standard error response; the MSC where named. */
+/** Every errcode that we answer, with its usual HTTP status. Spec: client-server-api § Standard error response. */
 export const ERRCODE_STATUS = {
   M_FORBIDDEN: 403,
   M_UNKNOWN_TOKEN: 401,
@@ -65,7 +65,11 @@ export class MatrixError extends Error {
   readonly status: number
   readonly extra: Readonly<Record<string, unknown>> | undefined
 
-  constructor(errcode: Errcode, message: string, options?: { status?: number; extra?: Record<string, unknown>; cause?: unknown }) {
+  constructor(
+    errcode: Errcode,
+    message: string,
+    options?: { status?: number; extra?: Record<string, unknown>; cause?: unknown },
+  ) {
     super(message, options?.cause === undefined ? undefined : { cause: options.cause })
     this.name = 'MatrixError'
     this.errcode = errcode

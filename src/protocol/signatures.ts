@@ -21,7 +21,7 @@ export interface VerifyKey {
   readonly keyObject: KeyObject
 }
 
-/** Imports an ed25519 public key written in base64; undefined where it is none. Spec: appendices § Cryptographic key representation. */
+/** Imports an ed25519 public key in base64; undefined where it is none. Spec: appendices § Cryptographic key representation. */
 export function importVerifyKey(id: string, publicKeyBase64: string): VerifyKey | undefined {
   const keyObject = id.startsWith('ed25519:') ? importPublicKey(publicKeyBase64) : undefined
   return keyObject === undefined ? undefined : { id, keyObject }
@@ -52,8 +52,8 @@ export function verifySignatureText(text: string, signatureBase64: string, publi
 }
 
 /**
- * Writes what a signature on a received object covers: all but `signatures` and `unsigned`. Never throws on odd numbers, which old
- * room versions may hold: such a signature is judged, not refused. Spec: appendices § Signing Details.
+ * Writes what a signature on a received object covers: all but `signatures` and `unsigned`. Never throws on odd numbers,
+ * which old room versions may hold: such a signature is judged, not refused. Spec: appendices § Signing Details.
  */
 export function signedJsonText(json: JsonObject): string {
   return canonicalJson(json, { omit: NOT_SIGNED, allowAnyNumber: true })
@@ -99,13 +99,13 @@ function withSignature(json: JsonObject, serverName: string, keyId: string, sign
   return { ...json, signatures: { ...all, [serverName]: { ...ofServer, [keyId]: signature } } }
 }
 
-/** Returns the event with our signature added. `hashes` must be there. Spec: server-server-api § Adding hashes and signatures. */
+/** Returns the event with our signature added; its `hashes` must be there. Spec: server-server-api § Signing Events. */
 export function signEvent(roomVersion: RoomVersion, pdu: Pdu, serverName: ServerName | string, key: SigningKey): Pdu {
   const signature = signText(signedEventText(roomVersion, pdu), key)
   return withSignature(pdu as unknown as JsonObject, serverName, key.id, signature) as unknown as Pdu
 }
 
-/** Checks the signature that `serverName` made on the redacted event. Spec: server-server-api § Validating hashes and signatures. */
+/** Checks the signature that `serverName` made on the redacted event. Spec: server-server-api § Signing Events. */
 export function verifyEventSignature(
   roomVersion: RoomVersion,
   pdu: Pdu,

@@ -5,7 +5,7 @@ import type { Random } from '../util/random.ts'
 const SEED_BYTES = 32
 /** What stands before the seed in the DER form of an ed25519 private key (RFC 8410). */
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
-/** Key versions come into JSON keys, file lines and URLs. Spec: appendices § Signing Details; Synapse writes `a_` and four letters. */
+/** Key versions come into JSON keys, file lines and URLs. Spec: server-server-api § Retrieving server keys. */
 const VERSION = /^[A-Za-z0-9_]+$/
 const KEY_VERSION_LETTERS = 4
 

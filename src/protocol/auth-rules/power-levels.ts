@@ -88,7 +88,7 @@ export function namedPowerLevel(levels: PowerLevels, name: LevelName): number {
   return parseLevel(levels.roomVersion, levels.content?.[name]) ?? DEFAULT_LEVELS[name]
 }
 
-/** Returns the level that sending an event of this type asks for. Spec: server-server-api § Definitions (required power level). */
+/** Returns the level that sending an event of this type asks for. Spec: server-server-api § Definitions. */
 export function requiredPowerLevel(levels: PowerLevels, event: { readonly type: string; readonly isState: boolean }): number {
   return levelEntry(levels, 'events', event.type) ?? namedPowerLevel(levels, event.isState ? 'state_default' : 'events_default')
 }

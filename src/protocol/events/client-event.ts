@@ -11,8 +11,8 @@ export interface ClientEventOptions {
 }
 
 /**
- * Writes an event as clients get it. A redaction shows its target both at the top and inside the content, whichever place the room
- * version keeps it in. Spec: client-server-api § Room event format; rooms/v11 § Moving the redacts property.
+ * Writes an event as clients get it. A redaction shows its target both at the top and inside the content, whichever place
+ * the room version keeps it in. Spec: client-server-api § Room event format; rooms/v11 § Moving the redacts property.
  */
 export function toClientEventJson(event: MatrixEvent, options?: ClientEventOptions): string {
   const redacts = event.redacts === undefined ? '' : `,"redacts":${canonicalString(event.redacts)}`

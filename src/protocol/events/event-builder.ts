@@ -45,14 +45,15 @@ export interface BuiltEvent {
 }
 
 /**
- * Hashes and signs a new event. Throws M_BAD_JSON where the content is not canonical JSON, M_TOO_LARGE where the event is too large.
+ * Hashes and signs a new event. Throws M_BAD_JSON where the content is not canonical JSON, M_TOO_LARGE where the event is
+ * too large.
  *
- * Three texts are needed: what the content hash covers, what the signature and the event id cover (the redacted event), and the
- * event itself. They differ only in single members, so each value is written once and the texts are joined of the same pieces:
+ * Three texts are needed: what the content hash covers, what the signature and the event id cover (the redacted event), and
+ * the event itself. They differ in single members only, so each value is written once and the texts share the pieces:
  *
- *     hashed = head + content          + depth          + middle           + tail
- *     signed = head + redacted content + depth + hashes + middle (v11: -)  + tail
- *     json   = head + content          + depth + hashes + middle + signatures + tail
+ *     hashed = head + content          + depth          + middle + redacts + sender              + tail
+ *     signed = head + redacted content + depth + hashes + middle           + sender              + tail
+ *     json   = head + content          + depth + hashes + middle + redacts + sender + signatures + tail
  *
  * Spec: server-server-api § Adding hashes and signatures to outgoing events.
  */
@@ -70,7 +71,8 @@ export function buildEvent(template: EventTemplate, author: EventAuthor): BuiltE
   const head = `{"auth_events":${canonicalJson(authEvents as never)},"content":`
   const eventIdMember = roomVersion.eventIdFormat === 1 ? `,"event_id":${canonicalString(template.eventId as string)}` : ''
   const depth = `,"depth":${canonicalJson(template.depth)}${eventIdMember}`
-  const middle = `,"origin_server_ts":${canonicalJson(template.originServerTs)},"prev_events":${canonicalJson(prevEvents as never)}`
+  const timestamp = `,"origin_server_ts":${canonicalJson(template.originServerTs)}`
+  const middle = `${timestamp},"prev_events":${canonicalJson(prevEvents as never)}`
   const redactsMember = topLevelRedacts === undefined ? '' : `,"redacts":${canonicalString(topLevelRedacts)}`
   const roomMember = template.roomId === undefined ? '' : `,"room_id":${canonicalString(template.roomId)}`
   const sender = `${roomMember},"sender":${canonicalString(template.sender)}`

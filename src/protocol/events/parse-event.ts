@@ -16,7 +16,7 @@ export interface ReadPdu {
   readonly json: string
   /** What the signatures cover, for `verifyText`. */
   readonly signedText: string
-  /** False: only the redacted event may be used (`redactMatrixEvent`). Spec: server-server-api § Validating hashes and signatures. */
+  /** False: only the redacted event may be used (`redactMatrixEvent`). Spec: server-server-api § Signing Events. */
   readonly hasValidHash: boolean
 }
 

@@ -12,6 +12,7 @@ export default defineConfig({
           globalSetup: ['tests/kit/global-setup.ts'],
           testTimeout: 30_000,
           hookTimeout: 60_000,
+          silent: 'passed-only',
         },
       },
     ],

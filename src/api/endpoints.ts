@@ -4,7 +4,14 @@ import {
   deleteAccountData, deleteAccountDataPerRoom, getAccountData, getAccountDataPerRoom, setAccountData, setAccountDataPerRoom,
 } from './client/account/account-data.ts'
 import { deleteProfileField, getProfileField, getUserProfile, setProfileField } from './client/account/profile.ts'
+import { getTokenOwner } from './client/account/whoami.ts'
 import { deleteRoomTag, getRoomTags, setRoomTag } from './client/account/tags.ts'
+import { generateLoginToken } from './client/auth/login-token.ts'
+import { getLoginFlows, login } from './client/auth/login.ts'
+import { logout, logoutAll } from './client/auth/logout.ts'
+import { refresh } from './client/auth/refresh.ts'
+import { registrationTokenValidity } from './client/auth/registration-tokens.ts'
+import { checkUsernameAvailability, register } from './client/auth/registration.ts'
 import { getVersions } from './client/server/versions.ts'
 import { defineFilter, getFilter } from './client/sync/filter.ts'
 import { setTyping } from './client/sync/typing.ts'
@@ -14,8 +21,10 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   // server
   getVersions,
   // auth
+  getLoginFlows, login, generateLoginToken, refresh, logout, logoutAll, register, checkUsernameAvailability, registrationTokenValidity,
 
   // account
+  getTokenOwner,
   setAccountData, getAccountData, deleteAccountData, setAccountDataPerRoom, getAccountDataPerRoom, deleteAccountDataPerRoom,
   getRoomTags, setRoomTag, deleteRoomTag,
   getUserProfile, getProfileField, setProfileField, deleteProfileField,

@@ -4,6 +4,7 @@ import type { DatabaseOptions } from '../storage/database.ts'
 import { getLaneHeads } from '../storage/tables/streams.ts'
 import type { StreamName } from '../streams/streams.ts'
 import type { Logger } from '../util/logger.ts'
+import { assembleAccounts } from './assemble-accounts.ts'
 import { assembleCore } from './assemble-core.ts'
 import { assembleRooms } from './assemble-rooms.ts'
 import { assembleUserData } from './assemble-user-data.ts'
@@ -20,18 +21,21 @@ export interface Assembly {
 export function assemble(deps: { config: Config; logger: Logger; databaseOptions: DatabaseOptions }): Assembly {
   const core = assembleCore(deps)
   const { config, clock, rateLimiter, database, hub, background } = core
+  const accounts = assembleAccounts(core, { isCrossSigningKeyId: () => Promise.resolve(false) })
   const userData = assembleUserData(core)
+  accounts.onRegistered.push(({ userId, displayName }) => userData.profiles.create(userId, displayName))
   const rooms = assembleRooms(core)
   void rooms
 
   return {
-    client: { ...userData, config, clock, rateLimiter } as unknown as ClientContext,
+    client: { ...accounts, ...userData, config, clock, rateLimiter } as unknown as ClientContext,
     async start() {
       for (const { name, lane, head } of await getLaneHeads(database)) hub.setHead(name as StreamName, lane, head)
       await userData.start()
     },
     async stop() {
       await userData.stop()
+      await accounts.stop()
       await background.drain()
       hub.close()
       await database.close()

@@ -25,6 +25,8 @@ interface EndpointOptions<Auth extends AuthMode, Params extends TSchema, Query e
   readonly resource?: ListenerResource
   readonly group: EndpointGroupName
   readonly auth: Auth
+  /** Locked accounts may call it. Spec: client-server-api § Account locking. */
+  readonly isLockedAllowed?: boolean
   readonly params?: Params
   /** Values come coerced: numbers, booleans, arrays of repeated parameters. */
   readonly query?: Query
@@ -78,7 +80,7 @@ export function clientEndpoint<
     resource: options.resource ?? 'client',
     group: options.group,
     async run(request, context) {
-      const requester = options.auth === 'none' ? undefined : await authenticate(options.auth, request, context)
+      const requester = options.auth === 'none' ? undefined : await authenticate(options.auth, request, context, options.isLockedAllowed)
       const params = checkParams ? checkInput(checkParams, { ...request.params }, 'path') : request.params
       const query = checkQuery ? checkInput(checkQuery, queryObject(request), 'query') : undefined
       const body = checkBody ? await readJson(request, options, checkBody) : undefined
@@ -94,7 +96,12 @@ function withHistoricalPaths(path: string): string[] {
   return path.startsWith('/_matrix/client/v3/') ? [path, path.replace('/v3/', '/r0/')] : [path]
 }
 
-async function authenticate(mode: Exclude<AuthMode, 'none'>, request: HttpRequest, context: ClientContext): Promise<Requester | undefined> {
+async function authenticate(
+  mode: Exclude<AuthMode, 'none'>,
+  request: HttpRequest,
+  context: ClientContext,
+  isLockedAllowed = false,
+): Promise<Requester | undefined> {
   const token = accessTokenOf(request)
   if (token === undefined) {
     if (mode === 'optional') return undefined
@@ -103,7 +110,7 @@ async function authenticate(mode: Exclude<AuthMode, 'none'>, request: HttpReques
   const requester = await context.authenticator.authenticate(token, {
     remoteAddress: request.remoteAddress,
     userAgent: request.headers['user-agent'],
-  })
+  }, { isLockedAllowed })
   if (requester.isGuest && (mode === 'user' || mode === 'admin')) throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 'Guest access not allowed')
   if (mode === 'admin' && !requester.isAdmin) throw new MatrixError('M_FORBIDDEN', 'You are not a server admin')
   return requester

@@ -1,6 +1,11 @@
 import type { Config } from '../../config/config.ts'
 import type { RateLimiter } from '../../http/rate-limiter.ts'
+import type { InteractiveAuth } from '../../services/accounts/interactive-auth.ts'
+import type { Login } from '../../services/accounts/login.ts'
+import type { Registration } from '../../services/accounts/registration.ts'
 import type { Authenticator } from '../../services/accounts/requester.ts'
+import type { Sessions } from '../../services/accounts/sessions.ts'
+import type { Devices } from '../../services/devices/devices.ts'
 import type { Typing } from '../../services/ephemeral/typing.ts'
 import type { AccountData } from '../../services/user-data/account-data.ts'
 import type { FilterStore } from '../../services/user-data/filter-store.ts'
@@ -14,6 +19,11 @@ export interface ClientContext {
   readonly clock: Clock
   readonly rateLimiter: RateLimiter
   readonly authenticator: Authenticator
+  readonly login: Login
+  readonly sessions: Sessions
+  readonly registration: Registration
+  readonly interactiveAuth: InteractiveAuth
+  readonly devices: Devices
   readonly accountData: AccountData
   readonly tags: Tags
   readonly filters: FilterStore

@@ -21,5 +21,9 @@ export interface Authenticator {
    * Throws M_UNKNOWN_TOKEN (with `soft_logout` for an expired token), M_USER_LOCKED, M_USER_DEACTIVATED.
    * `userAgent` and `remoteAddress` are remembered as the device's last sight of the user.
    */
-  authenticate(token: string, seen: { remoteAddress: string; userAgent: string | undefined }): Promise<Requester>
+  authenticate(
+    token: string,
+    seen: { remoteAddress: string; userAgent: string | undefined },
+    options?: { isLockedAllowed?: boolean },
+  ): Promise<Requester>
 }

@@ -68,7 +68,9 @@ CREATE TABLE access_tokens (
   -- Only kept for tokens with a refresh token.
   is_used boolean NOT NULL DEFAULT false,
   -- The admin who acts as the user by this token.
-  puppeteer text
+  puppeteer text,
+  -- When its holder last proved to be the account's owner (option ui_auth.session_timeout).
+  confirmed_ts_ms bigint NOT NULL
 );
 CREATE INDEX access_tokens_device ON access_tokens (user_id, device_id);
 CREATE INDEX access_tokens_refresh ON access_tokens (refresh_token_id) WHERE refresh_token_id IS NOT NULL;
@@ -125,9 +127,7 @@ CREATE TABLE ui_auth_sessions (
   user_id text,
   -- Stage -> what it proved.
   completed jsonb NOT NULL DEFAULT '{}',
-  -- The request as it came first, for clients that send it once only; never with a password in it.
-  request jsonb NOT NULL DEFAULT '{}',
-  -- What the server remembers: the hash of a password, the registration token held.
+  -- What the server remembers: the account that was made.
   notes jsonb NOT NULL DEFAULT '{}'
 );
 CREATE INDEX ui_auth_sessions_expires ON ui_auth_sessions (expires_ts_ms);

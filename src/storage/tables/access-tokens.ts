@@ -48,7 +48,8 @@ export interface NewAccessToken {
 export async function insertAccessToken(tx: Queryable, token: NewAccessToken): Promise<void> {
   await tx.query(
     'insert_access_token',
-    `INSERT INTO access_tokens (token_hash, user_id, device_id, created_ts_ms, expires_ts_ms, puppeteer) VALUES ($1, $2, $3, $4, $5, $6)`,
+    `INSERT INTO access_tokens (token_hash, user_id, device_id, created_ts_ms, confirmed_ts_ms, expires_ts_ms, puppeteer)
+     VALUES ($1, $2, $3, $4, $4, $5, $6)`,
     [token.tokenHash, token.userId, token.deviceId ?? null, token.createdTsMs, token.expiresTsMs ?? null, token.puppeteer ?? null],
   )
 }
@@ -66,8 +67,8 @@ export async function insertTokenPair(tx: Queryable, access: NewAccessToken, ref
     `WITH refresh AS (
        INSERT INTO refresh_tokens (token_hash, user_id, device_id, expires_ts_ms, session_expires_ts_ms) VALUES ($6, $2, $3, $7, $8)
        RETURNING refresh_token_id)
-     INSERT INTO access_tokens (token_hash, user_id, device_id, created_ts_ms, expires_ts_ms, refresh_token_id)
-     SELECT $1, $2, $3, $4, $5, refresh_token_id FROM refresh RETURNING refresh_token_id AS id`,
+     INSERT INTO access_tokens (token_hash, user_id, device_id, created_ts_ms, confirmed_ts_ms, expires_ts_ms, refresh_token_id)
+     SELECT $1, $2, $3, $4, $4, $5, refresh_token_id FROM refresh RETURNING refresh_token_id AS id`,
     [
       access.tokenHash, access.userId, access.deviceId, access.createdTsMs, access.expiresTsMs ?? null,
       refresh.tokenHash, refresh.expiresTsMs ?? null, refresh.sessionExpiresTsMs ?? null,
@@ -85,6 +86,16 @@ export interface RefreshTokenRow {
   readonly nextRefreshTokenId: number | null
   readonly expiresTsMs: number | null
   readonly sessionExpiresTsMs: number | null
+}
+
+/** Keeps the device of a refresh token from being deleted until the transaction ends. Returns whether it is there. */
+export async function lockDeviceOfRefreshToken(tx: Queryable, tokenHash: Buffer): Promise<boolean> {
+  const rows = await tx.query(
+    'lock_device_of_refresh_token',
+    `SELECT 1 FROM devices WHERE (user_id, device_id) = (SELECT user_id, device_id FROM refresh_tokens WHERE token_hash = $1) FOR SHARE`,
+    [tokenHash],
+  )
+  return rows.length > 0
 }
 
 /** Reads a refresh token and locks it until the transaction ends: of two refreshes at once, one waits for the other. */
@@ -119,6 +130,23 @@ export async function deletePredecessors(tx: Queryable, refreshTokenId: number):
 /** Notes the first use of an access token that can be refreshed. */
 export async function markAccessTokenUsed(tx: Queryable, accessTokenId: number): Promise<void> {
   await tx.query('mark_access_token_used', 'UPDATE access_tokens SET is_used = true WHERE access_token_id = $1', [accessTokenId])
+}
+
+/** When the token's holder last proved to be the account's owner. */
+export async function getConfirmedTsMs(tx: Queryable, accessTokenId: number): Promise<number | undefined> {
+  const rows = await tx.query<{ confirmedTsMs: number }>(
+    'get_token_confirmed',
+    'SELECT confirmed_ts_ms AS "confirmedTsMs" FROM access_tokens WHERE access_token_id = $1',
+    [accessTokenId],
+  )
+  return rows[0]?.confirmedTsMs
+}
+
+/** Notes that the token's holder has proved to be the account's owner. */
+export async function updateConfirmedTsMs(tx: Queryable, accessTokenId: number, confirmedTsMs: number): Promise<void> {
+  await tx.query('update_token_confirmed', 'UPDATE access_tokens SET confirmed_ts_ms = $2 WHERE access_token_id = $1', [
+    accessTokenId, confirmedTsMs,
+  ])
 }
 
 /** Ends all access and refresh tokens of the devices. */

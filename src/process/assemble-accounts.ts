@@ -1,0 +1,85 @@
+import { AccessTokens } from '../services/accounts/access-tokens.ts'
+import { InteractiveAuth } from '../services/accounts/interactive-auth.ts'
+import { Login } from '../services/accounts/login.ts'
+import type { IsCrossSigningKeyId } from '../services/accounts/login.ts'
+import { PasswordHasher } from '../services/accounts/password-hasher.ts'
+import { Passwords } from '../services/accounts/passwords.ts'
+import { Registration } from '../services/accounts/registration.ts'
+import type { OnRegistered } from '../services/accounts/registration.ts'
+import { Sessions } from '../services/accounts/sessions.ts'
+import { Devices } from '../services/devices/devices.ts'
+import type { DeleteDeviceHook } from '../services/devices/devices.ts'
+import { LastSeen } from '../services/devices/last-seen.ts'
+import { upsertDeviceListChanges } from '../storage/tables/device-lists.ts'
+import { CacheInvalidation } from '../streams/cache-invalidation.ts'
+import type { Core } from './assemble-core.ts'
+
+/** Accounts, logins and devices. */
+export interface AccountServices {
+  readonly authenticator: AccessTokens
+  readonly login: Login
+  readonly sessions: Sessions
+  readonly registration: Registration
+  readonly interactiveAuth: InteractiveAuth
+  readonly devices: Devices
+  readonly caches: CacheInvalidation
+  /** What must go with a device: add to it while wiring. */
+  readonly deleteDeviceHooks: DeleteDeviceHook[]
+  /** What becomes of a new account, in this order: add to it while wiring. */
+  readonly onRegistered: OnRegistered[]
+  stop(): Promise<void>
+}
+
+/** Wires accounts and devices. */
+export function assembleAccounts(core: Core, deps: { isCrossSigningKeyId: IsCrossSigningKeyId }): AccountServices {
+  const { config, database, hub, clock, random, rateLimiter, serverName, logger } = core
+  const { registration: options, ratelimits } = config
+  const { passwordConfig } = options
+  const deleteDeviceHooks: DeleteDeviceHook[] = []
+  const onRegistered: OnRegistered[] = []
+  const caches = new CacheInvalidation({ database, hub, committer: core.committer('caches'), clock })
+  const lastSeen = new LastSeen({ database, clock, onError: (error) => logger.error('storing last sights failed', { error }) })
+  const authenticator = new AccessTokens({ database, hub, caches, clock, lastSeen, tracksPuppeteers: config.users.trackPuppetedUserIps })
+  const devices = new Devices({
+    database,
+    committer: core.committer('device_lists'),
+    lastSeen,
+    recordChange: (tx, userId, index) => upsertDeviceListChanges(tx, index, [{ userId, viewerId: undefined }]),
+    deleteHooks: deleteDeviceHooks,
+  })
+  const sessions = new Sessions({ database, devices, caches, clock, random, lifetimes: options })
+  const hasher = new PasswordHasher({ rounds: options.bcryptRounds, pepper: passwordConfig.pepper })
+  const passwords = new Passwords({ database, hasher, rateLimiter, serverName, failedAttempts: ratelimits.rcLogin.failedAttempts })
+  const interactiveAuth = new InteractiveAuth({
+    database, clock, random, passwords,
+    isPasswordEnabled: passwordConfig.enabled !== false && passwordConfig.localdbEnabled,
+    sessionTimeoutMs: options.uiAuth.sessionTimeoutMs,
+  })
+  const login = new Login({
+    database, clock, random, rateLimiter, passwords, sessions,
+    options: {
+      isPasswordEnabled: passwordConfig.enabled === true && passwordConfig.localdbEnabled,
+      existingSession: options.loginViaExistingSession,
+      limits: ratelimits.rcLogin,
+    },
+    isCrossSigningKeyId: deps.isCrossSigningKeyId,
+  })
+  const registration = new Registration({
+    database, clock, random, rateLimiter, interactiveAuth, passwords, sessions, onRegistered,
+    options: {
+      serverName,
+      isEnabled: options.enableRegistration,
+      requiresToken: options.registrationRequiresToken,
+      requiresThreepid: options.registrationsRequire3pid.length > 0,
+      allowsGuests: options.allowGuestAccess,
+      inhibitsUserInUseError: options.inhibitUserInUseError,
+      allowsUnderscore: options.allowUnderscorePrefixedLocalpart,
+      passwordPolicy: passwordConfig.policy,
+      limits: { registration: ratelimits.rcRegistration, tokenValidity: ratelimits.rcRegistrationTokenValidity },
+    },
+  })
+  return {
+    authenticator, login, sessions, registration, interactiveAuth, devices, caches, deleteDeviceHooks, onRegistered,
+    stop: () => lastSeen.flush(),
+  }
+}

@@ -1,0 +1,279 @@
+import type { RateLimit, RateLimiter } from '../../http/rate-limiter.ts'
+import { MatrixError } from '../../protocol/errors.ts'
+import { localpartOf, makeUserId } from '../../protocol/ids.ts'
+import type { ServerName, UserId } from '../../protocol/ids.ts'
+import type { JsonObject } from '../../protocol/json.ts'
+import type { Database } from '../../storage/database.ts'
+import { isUniqueViolation } from '../../storage/database.ts'
+import { isRegistrationTokenValid, returnRegistrationToken, useRegistrationToken } from '../../storage/tables/registration-tokens.ts'
+import { getUser, getUsersIgnoringCase, insertUser } from '../../storage/tables/users.ts'
+import type { Clock } from '../../util/clock.ts'
+import type { Random } from '../../util/random.ts'
+import type { Confirmation, InteractiveAuth } from './interactive-auth.ts'
+import { checkPassword } from './password-policy.ts'
+import type { PasswordPolicy } from './password-policy.ts'
+import type { Passwords } from './passwords.ts'
+import type { DeviceRequest, Session, Sessions } from './sessions.ts'
+
+const TOKEN_CHARS_MAX = 64
+const GENERATED_LOCALPART_LETTERS = 12
+/** Guests have numbers for names, which nobody else may have. */
+const GUEST_LOCALPART_DIGITS = 15
+const NUMERIC = /^[0-9]+$/
+const REGISTRATION_TOKEN_STAGE = 'm.login.registration_token'
+const DUMMY_STAGE = 'm.login.dummy'
+
+export interface RegistrationOptions {
+  readonly serverName: ServerName
+  readonly isEnabled: boolean
+  readonly requiresToken: boolean
+  /** Option `registrations_require_3pid`: what can not be verified here keeps registration closed. */
+  readonly requiresThreepid: boolean
+  readonly allowsGuests: boolean
+  readonly inhibitsUserInUseError: boolean
+  readonly allowsUnderscore: boolean
+  readonly passwordPolicy: PasswordPolicy
+  readonly limits: { readonly registration: RateLimit; readonly tokenValidity: RateLimit }
+}
+
+/** What becomes of a new account: profile, rooms to join … */
+export interface NewAccount {
+  readonly userId: UserId
+  /** The name to show; undefined for guests and application services. */
+  readonly displayName: string | undefined
+  readonly isGuest: boolean
+}
+/** Runs when an account has been made, before the client is told. */
+export type OnRegistered = (account: NewAccount) => Promise<void>
+
+export interface RegisterRequest {
+  readonly username: string | undefined
+  readonly password: string | undefined
+  readonly device: DeviceRequest
+  /** No login: only the account is made. */
+  readonly inhibitsLogin: boolean
+  readonly auth: unknown
+  /** For the binding of the session. */
+  readonly method: string
+  readonly path: string
+  readonly remoteAddress: string
+}
+
+/** An account made without questions, by somebody who has shown the right to. */
+export interface CreateAccountRequest {
+  readonly localpart: string
+  readonly password: string | undefined
+  readonly displayName: string | undefined
+  readonly isAdmin: boolean
+  readonly userType: string | undefined
+  readonly device: DeviceRequest | undefined
+}
+
+/** What came of a registration; without a session when login was inhibited. */
+export interface Registered {
+  readonly userId: UserId
+  readonly session: Session | undefined
+}
+
+/** Makes accounts. Spec: registration.yaml, registration_tokens.yaml. */
+export class Registration {
+  readonly #database: Database
+  readonly #clock: Clock
+  readonly #random: Random
+  readonly #rateLimiter: RateLimiter
+  readonly #interactiveAuth: InteractiveAuth
+  readonly #passwords: Passwords
+  readonly #sessions: Sessions
+  readonly #options: RegistrationOptions
+  readonly #onRegistered: readonly OnRegistered[]
+
+  constructor(deps: {
+    database: Database
+    clock: Clock
+    random: Random
+    rateLimiter: RateLimiter
+    interactiveAuth: InteractiveAuth
+    passwords: Passwords
+    sessions: Sessions
+    options: RegistrationOptions
+    /** Read at each registration: `assemble` may add to the list after this is made. They run one after the other. */
+    onRegistered: readonly OnRegistered[]
+  }) {
+    this.#database = deps.database
+    this.#clock = deps.clock
+    this.#random = deps.random
+    this.#rateLimiter = deps.rateLimiter
+    this.#interactiveAuth = deps.interactiveAuth
+    this.#passwords = deps.passwords
+    this.#sessions = deps.sessions
+    this.#options = deps.options
+    this.#onRegistered = deps.onRegistered
+  }
+
+  /** Checks whether a name is free. Throws M_FORBIDDEN, M_INVALID_USERNAME, M_USER_IN_USE, M_LIMIT_EXCEEDED. */
+  async checkAvailable(username: string, remoteAddress: string): Promise<void> {
+    if (!this.#options.isEnabled) throw new MatrixError('M_FORBIDDEN', 'Registration has been disabled')
+    this.#rateLimiter.check(`registration:${remoteAddress}`, this.#options.limits.registration)
+    const userId = this.#checkName(username)
+    if (!this.#options.inhibitsUserInUseError) await this.#checkFree(userId)
+  }
+
+  /** Makes an account after user-interactive authentication. Throws InteractiveAuthRequired and the errors of `checkAvailable`. */
+  async register(request: RegisterRequest): Promise<Registered> {
+    if (!this.#options.isEnabled || this.#options.requiresThreepid) throw new MatrixError('M_FORBIDDEN', 'Registration has been disabled')
+    this.#rateLimiter.check(`registration:${request.remoteAddress}`, this.#options.limits.registration)
+    if (request.password !== undefined) checkPassword(request.password, this.#options.passwordPolicy)
+    const wanted = request.username === undefined ? undefined : this.#checkName(request.username)
+    // A retry of a registration that is done must not be refused because its own account is in the way.
+    if (wanted !== undefined && !hasSession(request.auth) && !this.#options.inhibitsUserInUseError) await this.#checkFree(wanted)
+    const confirmation = await this.#confirm(request)
+    const done = confirmation.notes['registered_user_id']
+    if (typeof done === 'string') return this.#answer(done as UserId, request)
+    if (request.password === undefined) throw new MatrixError('M_MISSING_PARAM', 'Missing parameter: password')
+    const userId = wanted ?? makeUserId(this.#random.letters(GENERATED_LOCALPART_LETTERS).toLowerCase(), this.#options.serverName)
+    await this.#checkFree(userId)
+    this.#rateLimiter.consume(`registration:${request.remoteAddress}`, this.#options.limits.registration)
+    const passwordHash = await this.#passwords.hash(request.password)
+    const registered = await this.#withRegistrationToken(confirmation, () =>
+      this.#create({
+        userId,
+        passwordHash,
+        displayName: localpartOf(userId),
+        isAdmin: false,
+        isGuest: false,
+        userType: undefined,
+        device: request.inhibitsLogin ? undefined : request.device,
+      }))
+    if (confirmation.sessionId !== undefined) await this.#interactiveAuth.note(confirmation.sessionId, { registered_user_id: userId })
+    return registered
+  }
+
+  /** Answers a retry: the account is there, only the client never learned of it. */
+  async #answer(userId: UserId, request: RegisterRequest): Promise<Registered> {
+    const user = await getUser(this.#database, userId)
+    if (!user || user.isDeactivated) throw new MatrixError('M_USER_IN_USE', 'User ID already taken')
+    return { userId, session: request.inhibitsLogin ? undefined : await this.#sessions.create(userId, request.device) }
+  }
+
+  #confirm(request: RegisterRequest): Promise<Confirmation> {
+    const stage = this.#options.requiresToken ? REGISTRATION_TOKEN_STAGE : DUMMY_STAGE
+    return this.#interactiveAuth.confirm({
+      method: request.method,
+      path: request.path,
+      userId: undefined,
+      flows: [[stage]],
+      checks: {
+        [DUMMY_STAGE]: () => Promise.resolve(true),
+        [REGISTRATION_TOKEN_STAGE]: (auth) => this.#checkToken(auth),
+      },
+      auth: request.auth,
+    })
+  }
+
+  async #checkToken(auth: JsonObject): Promise<string> {
+    const { token } = auth
+    if (typeof token !== 'string') throw new MatrixError('M_MISSING_PARAM', 'Missing parameter: auth.token')
+    if (isTokenShape(token) && (await isRegistrationTokenValid(this.#database, token, this.#clock.nowMs()))) return token
+    throw new MatrixError('M_UNAUTHORIZED', 'Invalid registration token')
+  }
+
+  /** Uses the registration token that was shown, where one was; a registration that fails gives it back. */
+  async #withRegistrationToken<T>(confirmation: Confirmation, work: () => Promise<T>): Promise<T> {
+    const token = confirmation.completed[REGISTRATION_TOKEN_STAGE]
+    if (typeof token !== 'string') return work()
+    if (!(await useRegistrationToken(this.#database, token, this.#clock.nowMs()))) throw new MatrixError('M_UNAUTHORIZED', 'Invalid registration token')
+    try {
+      return await work()
+    } catch (error) {
+      await returnRegistrationToken(this.#database, token)
+      throw error
+    }
+  }
+
+  /** Makes a guest account, always with a device of its own. Throws M_GUEST_ACCESS_FORBIDDEN. */
+  async registerGuest(request: { displayName: string | undefined; remoteAddress: string }): Promise<Registered> {
+    if (!this.#options.allowsGuests) throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 'Guest access is disabled')
+    this.#rateLimiter.consume(`registration:${request.remoteAddress}`, this.#options.limits.registration)
+    return this.#create({
+      userId: makeUserId(this.#guestLocalpart(), this.#options.serverName),
+      passwordHash: undefined,
+      displayName: undefined,
+      isAdmin: false,
+      isGuest: true,
+      userType: undefined,
+      device: { deviceId: undefined, displayName: request.displayName, wantsRefreshToken: false },
+    })
+  }
+
+  #guestLocalpart(): string {
+    let digits = ''
+    for (const byte of this.#random.bytes(GUEST_LOCALPART_DIGITS)) digits += String(byte % 10)
+    return digits
+  }
+
+  /** Makes an account for somebody who may (shared secret, administrator). Throws M_INVALID_USERNAME, M_USER_IN_USE. */
+  async createAccount(request: CreateAccountRequest): Promise<Registered> {
+    const userId = this.#checkName(request.localpart)
+    await this.#checkFree(userId)
+    return this.#create({
+      userId,
+      passwordHash: request.password === undefined ? undefined : await this.#passwords.hash(request.password),
+      displayName: request.displayName ?? localpartOf(userId),
+      isAdmin: request.isAdmin,
+      isGuest: false,
+      userType: request.userType,
+      device: request.device,
+    })
+  }
+
+  async #create(account: {
+    userId: UserId
+    passwordHash: string | undefined
+    displayName: string | undefined
+    isAdmin: boolean
+    isGuest: boolean
+    userType: string | undefined
+    device: DeviceRequest | undefined
+  }): Promise<Registered> {
+    const { userId, passwordHash, isAdmin, isGuest, userType, device } = account
+    const row = { userId, passwordHash, createdTsMs: this.#clock.nowMs(), isAdmin, isGuest, userType, appserviceId: undefined }
+    let session: Session | undefined
+    try {
+      if (device) session = await this.#sessions.create(userId, device, (tx) => insertUser(tx, row))
+      else await insertUser(this.#database, row)
+    } catch (error) {
+      if (isUniqueViolation(error)) throw new MatrixError('M_USER_IN_USE', 'User ID already taken', { cause: error })
+      throw error
+    }
+    for (const onRegistered of this.#onRegistered) await onRegistered({ userId, displayName: account.displayName, isGuest })
+    return { userId, session }
+  }
+
+  /** Makes the id of a wished name. Capitals become small. */
+  #checkName(username: string): UserId {
+    const localpart = username.toLowerCase()
+    if (localpart.startsWith('_') && !this.#options.allowsUnderscore) throw new MatrixError('M_INVALID_USERNAME', 'User ID may not begin with _')
+    if (NUMERIC.test(localpart)) throw new MatrixError('M_INVALID_USERNAME', 'Numeric user IDs are reserved for guest users')
+    return makeUserId(localpart, this.#options.serverName)
+  }
+
+  async #checkFree(userId: UserId): Promise<void> {
+    const users = await getUsersIgnoringCase(this.#database, userId)
+    if (users.length > 0) throw new MatrixError('M_USER_IN_USE', 'User ID already taken')
+  }
+
+  /** Tells whether a registration token may be used. Throws M_FORBIDDEN where registration is closed; M_LIMIT_EXCEEDED. */
+  async isTokenValid(token: string, remoteAddress: string): Promise<boolean> {
+    this.#rateLimiter.consume(`registration_token:${remoteAddress}`, this.#options.limits.tokenValidity)
+    if (!this.#options.isEnabled) throw new MatrixError('M_FORBIDDEN', 'Registration has been disabled')
+    return isTokenShape(token) && isRegistrationTokenValid(this.#database, token, this.#clock.nowMs())
+  }
+}
+
+function isTokenShape(token: string): boolean {
+  return token.length <= TOKEN_CHARS_MAX && !token.includes('\u0000')
+}
+
+function hasSession(auth: unknown): boolean {
+  return typeof auth === 'object' && auth !== null && 'session' in auth
+}

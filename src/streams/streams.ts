@@ -86,6 +86,8 @@ export interface ReceiptStreamRow {
   readonly eventId: string
   readonly threadId: string | undefined
   readonly receivedTsMs: number
+  /** Where the event stands in the events stream. */
+  readonly eventPosition: number
 }
 
 /** A committed batch of one lane: what travels between processes, and what the local hub applies. */

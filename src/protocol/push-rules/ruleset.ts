@@ -5,7 +5,7 @@ import { isJsonObject } from '../json.ts'
 import type { DefaultRulesOptions } from './default-rules.ts'
 import { buildDefaultRules } from './default-rules.ts'
 import type { PushAction, PushCondition, PushRule, PushRuleKind, Ruleset } from './push-rule.ts'
-import { PUSH_RULE_KINDS, withoutHistoricalActions } from './push-rule.ts'
+import { PUSH_RULE_KINDS } from './push-rule.ts'
 
 /** What a user changed about a server-default rule. */
 export interface DefaultRuleChange {
@@ -71,7 +71,7 @@ export function parsePushRule(kind: PushRuleKind, ruleId: string, body: unknown)
   return base
 }
 
-/** Checks a list of actions that a client sent; drops the historical ones. Throws M_INVALID_PARAM or M_MISSING_PARAM. */
+/** Checks a list of actions that a client sent. Historical ones are kept, for clients to see, and mean nothing. Throws M_INVALID_PARAM or M_MISSING_PARAM. */
 export function parseActions(value: unknown): readonly PushAction[] {
   if (value === undefined) throw new MatrixError('M_MISSING_PARAM', "The push rule has no 'actions'")
   if (!Array.isArray(value) || value.length > ACTIONS_MAX) throw invalidParam("'actions' must be a short list")
@@ -81,7 +81,7 @@ export function parseActions(value: unknown): readonly PushAction[] {
       throw invalidParam('The push rule has an action that is not known')
     }
   }
-  return withoutHistoricalActions(value as PushAction[])
+  return value as PushAction[]
 }
 
 function parsePattern(value: JsonValue | undefined): string {

@@ -54,12 +54,11 @@ export interface PushActionRow {
   readonly isClassHighlight: boolean
 }
 
-/** Goes into the events stream's row beside the event (`EventRow.push`), so that readers keep counts without a query. */
-export interface EventPushRow {
-  readonly isNotifying: boolean
-  readonly threadId: string | undefined
-  readonly actions: readonly PushActionRow[]
-}
+/**
+ * What users on average get of an event. `class`: what default rules say; `none`: nothing. It predicts; wherever an event
+ * turns out otherwise for a user, a row is stored. It depends on the user's rules and the room alone, never on the event.
+ */
+export type PushBaseline = 'class' | 'none'
 
 /** Finds out for whom an event notifies, with no work per member. Implemented by PushActionEvaluator. */
 export interface PushActionCalculator {
@@ -68,6 +67,6 @@ export interface PushActionCalculator {
    * word index of display names. Await it before `evaluate`; it costs nothing while the room stays loaded.
    */
   prepare(roomId: RoomId, view: RoomPushView): Promise<void>
-  /** Synchronous; the room's last `prepare` counts. Rules that changed since are seen with the next `prepare`. */
+  /** Synchronous; the room's last `prepare` counts: rules that changed since are seen with the next one. */
   evaluate(event: MatrixEvent, view: RoomPushView): PushOutcome
 }

@@ -14,6 +14,7 @@ import { registrationTokenValidity } from './client/auth/registration-tokens.ts'
 import { checkUsernameAvailability, register } from './client/auth/registration.ts'
 import { getVersions } from './client/server/versions.ts'
 import { defineFilter, getFilter } from './client/sync/filter.ts'
+import { getPresence, setPresence } from './client/sync/presence.ts'
 import { setTyping } from './client/sync/typing.ts'
 
 /** Every endpoint of the client listener resources, one list: router, proxy configurations and docs are made from it. */
@@ -30,7 +31,7 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   getUserProfile, getProfileField, setProfileField, deleteProfileField,
 
   // sync
-  defineFilter, getFilter, setTyping,
+  defineFilter, getFilter, setTyping, setPresence, getPresence,
 
   // rooms
 

@@ -1,3 +1,4 @@
+import { Presence } from '../services/ephemeral/presence.ts'
 import { Typing } from '../services/ephemeral/typing.ts'
 import { AccountData } from '../services/user-data/account-data.ts'
 import { FilterStore } from '../services/user-data/filter-store.ts'
@@ -12,6 +13,7 @@ export interface UserDataServices {
   readonly filters: FilterStore
   readonly profiles: Profiles
   readonly typing: Typing
+  readonly presence: Presence
   /** Must run after the streams' heads were set. */
   start(): Promise<void>
   stop(): Promise<void>
@@ -33,18 +35,30 @@ export function assembleUserData(core: Core): UserDataServices {
     },
   })
   const typing = new Typing({ database, hub, memberships })
+  const { presence: presenceOptions } = config.users
+  const presence = new Presence({
+    database, hub, memberships,
+    committer: core.committer('presence'),
+    background: core.background,
+    clock: core.clock,
+    rateLimiter: core.rateLimiter,
+    options: { ...presenceOptions, serverName, excludedRooms: config.rooms.excludeRoomsFromPresence, rateLimit: config.ratelimits.rcPresence.perUser },
+  })
   return {
     accountData,
     tags: new Tags({ accountData }),
     filters: new FilterStore({ database, limitMax: config.server.filterTimelineLimit }),
     profiles,
     typing,
+    presence,
     async start() {
       accountData.start()
       await typing.start()
+      await presence.start()
     },
     async stop() {
       typing.close()
+      await presence.close()
     },
   }
 }

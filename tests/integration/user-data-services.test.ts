@@ -1,6 +1,8 @@
 import { describe, expect, it } from 'vitest'
+import { RateLimiter } from '../../src/http/rate-limiter.ts'
 import { parseRoomId, parseServerName, parseUserId } from '../../src/protocol/ids.ts'
 import type { Requester } from '../../src/services/accounts/requester.ts'
+import { Presence } from '../../src/services/ephemeral/presence.ts'
 import { Typing } from '../../src/services/ephemeral/typing.ts'
 import { AccountData } from '../../src/services/user-data/account-data.ts'
 import { FilterStore } from '../../src/services/user-data/filter-store.ts'
@@ -9,6 +11,7 @@ import type { ProfileOptions } from '../../src/services/user-data/profiles.ts'
 import { Tags } from '../../src/services/user-data/tags.ts'
 import { insertUser } from '../../src/storage/tables/users.ts'
 import type { StreamPosition } from '../../src/streams/streams.ts'
+import { Background } from '../../src/util/background.ts'
 import { startTestStreams } from '../kit/test-streams.ts'
 import type { TestStreams } from '../kit/test-streams.ts'
 
@@ -201,5 +204,65 @@ describe('typing', () => {
     await next.start()
     expect(streams.hub.head('typing')).toBeGreaterThan(last)
     next.close()
+  })
+})
+
+describe('presence', () => {
+  async function startPresence(streams: TestStreams, clock: { now: number }): Promise<{ presence: Presence; background: Background }> {
+    const background = new Background({ onError: (_name, error) => { throw error } })
+    const presence = new Presence({
+      database: streams.database,
+      hub: streams.hub,
+      committer: streams.committer('presence'),
+      background,
+      clock: { nowMs: () => clock.now, monotonicMs: () => clock.now },
+      rateLimiter: new RateLimiter({ clock: { nowMs: () => clock.now, monotonicMs: () => clock.now } }),
+      memberships: { sharesRoom: () => Promise.resolve(true), getUsersSharingRooms: () => Promise.resolve(new Set([alice, bob])) },
+      options: {
+        serverName: parseServerName('test.example'), enabled: true, includeOfflineUsersOnSync: false, excludedRooms: [],
+        rateLimit: { perSecond: 1000, burstCount: 1000 }, lastActiveGranularityMs: 60_000, syncOnlineTimeoutMs: 200, idleTimeoutMs: 300_000,
+      },
+    })
+    await presence.start()
+    return { presence, background }
+  }
+
+  it('is what was set, survives a restart, and ends a while after the last sync', async () => {
+    await using streams = await startTestStreams()
+    const clock = { now: 1_000_000 }
+    const { presence } = await startPresence(streams, clock)
+    const start = streams.hub.head('presence')
+    await presence.set(requester, { userId: alice, state: 'unavailable', statusMsg: 'away \u0000' })
+    expect(await presence.get(requester, alice)).toEqual({ presence: 'unavailable', last_active_ago: 0, status_msg: 'away \u0000' })
+    const changed = await presence.getChanged({ userId: bob, after: start, upTo: streams.hub.head('presence') })
+    expect(changed.map((text) => JSON.parse(text) as unknown)).toEqual([
+      { type: 'm.presence', sender: alice, content: { presence: 'unavailable', last_active_ago: 0, status_msg: 'away \u0000' } },
+    ])
+    await presence.close()
+    const again = await startPresence(streams, clock)
+    expect(await again.presence.getInitial(bob)).toHaveLength(1)
+    expect(await again.presence.getChanged({ userId: bob, after: start, upTo: streams.hub.head('presence') })).toHaveLength(1)
+    clock.now += 1000
+    await expect.poll(async () => (await again.presence.get(requester, alice))['presence']).toBe('offline')
+    await again.presence.close()
+    expect(await again.presence.getInitial(bob)).toEqual([])
+  })
+
+  it('follows syncs without a write for each, and stays online while one waits', async () => {
+    await using streams = await startTestStreams()
+    const clock = { now: 1_000_000 }
+    const { presence, background } = await startPresence(streams, clock)
+    const start = streams.hub.head('presence')
+    const end = presence.userSyncing(alice, 'online')
+    for (let i = 0; i < 100; i++) presence.userSyncing(alice, 'online')()
+    await background.drain()
+    await presence.close()
+    expect(streams.hub.head('presence')).toBe(start + 1)
+    clock.now += 10_000
+    expect(await presence.get(requester, alice)).toMatchObject({ presence: 'online', currently_active: true })
+    end()
+    presence.userSyncing(bob, 'offline')()
+    await background.drain()
+    expect(await presence.getInitial(bob)).toHaveLength(1)
   })
 })

@@ -6,6 +6,7 @@ import type { Registration } from '../../services/accounts/registration.ts'
 import type { Authenticator } from '../../services/accounts/requester.ts'
 import type { Sessions } from '../../services/accounts/sessions.ts'
 import type { Devices } from '../../services/devices/devices.ts'
+import type { Presence } from '../../services/ephemeral/presence.ts'
 import type { Typing } from '../../services/ephemeral/typing.ts'
 import type { AccountData } from '../../services/user-data/account-data.ts'
 import type { FilterStore } from '../../services/user-data/filter-store.ts'
@@ -29,4 +30,5 @@ export interface ClientContext {
   readonly filters: FilterStore
   readonly profiles: Profiles
   readonly typing: Typing
+  readonly presence: Presence
 }

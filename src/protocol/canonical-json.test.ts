@@ -104,7 +104,12 @@ describe('properties', () => {
   const key = fc.oneof(text, fc.constantFrom('a', '1', '10', '2', '\uffff', '\u{10000}', '__proto__'))
   const leaf = fc.oneof(text, fc.maxSafeInteger(), fc.boolean(), fc.constant(null))
   const { value } = fc.letrec<{ value: JsonValue }>((tie) => ({
-    value: fc.oneof({ depthSize: 'small' }, leaf, fc.array(tie('value')), fc.dictionary(key, tie('value'), { maxKeys: 6 })) as never,
+    value: fc.oneof(
+      { depthSize: 'small' },
+      leaf,
+      fc.array(tie('value')),
+      fc.dictionary(key, tie('value'), { maxKeys: 6 }),
+    ) as never,
   }))
 
   test('equals the naive implementation, whatever the order of the keys', () => {

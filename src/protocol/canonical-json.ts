@@ -16,7 +16,6 @@ export interface CanonicalJsonOptions {
 export const CANONICAL_JSON_DEPTH_MAX = 256
 
 /** Control characters, quote and backslash need an escape; surrogates need a look whether they come in pairs. */
-// eslint-disable-next-line no-control-regex
 const NEEDS_CARE = /["\\\u0000-\u001f\ud800-\udfff]/
 const SURROGATE = /[\ud800-\udfff]/
 

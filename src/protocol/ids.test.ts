@@ -17,13 +17,18 @@ import {
 const invalid = expect.objectContaining({ errcode: 'M_INVALID_PARAM', status: 400 })
 const HASH = 'aB3_-'.repeat(9).slice(0, 43)
 
-test.each(['matrix.org', 'matrix.org:8888', '1.2.3.4', '1.2.3.4:1234', '[1234:5678::abcd]', '[1234:5678::abcd]:5678', 'localhost'])(
-  '%s is a server name',
-  (name) => {
-    expect(parseServerName(name)).toBe(name)
-    expect(parseUserId(`@a:${name}`)).toBe(`@a:${name}`)
-  },
-)
+test.each([
+  'matrix.org',
+  'matrix.org:8888',
+  '1.2.3.4',
+  '1.2.3.4:1234',
+  '[1234:5678::abcd]',
+  '[1234:5678::abcd]:5678',
+  'localhost',
+])('%s is a server name', (name) => {
+  expect(parseServerName(name)).toBe(name)
+  expect(parseUserId(`@a:${name}`)).toBe(`@a:${name}`)
+})
 
 test.each(['', 'a b', 'exa_mple.org', 'a:b', 'a:123456', '[::1', '::1', 'a/b', 'ü.de', 'a:'])('%j is no server name', (name) => {
   expect(() => parseServerName(name)).toThrow(invalid)
@@ -53,7 +58,9 @@ describe('user ids', () => {
   test('new accounts use the narrow grammar', () => {
     expect(makeUserId('a.b_c=d-e/f+0', 'here' as ServerName)).toBe('@a.b_c=d-e/f+0:here')
     for (const localpart of ['', 'A', 'a b', 'ü', 'a:b', 'a'.repeat(250)]) {
-      expect(() => makeUserId(localpart, 'here' as ServerName)).toThrow(expect.objectContaining({ errcode: 'M_INVALID_USERNAME' }))
+      expect(() => makeUserId(localpart, 'here' as ServerName)).toThrow(
+        expect.objectContaining({ errcode: 'M_INVALID_USERNAME' }),
+      )
     }
   })
 })

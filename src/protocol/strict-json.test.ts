@@ -77,7 +77,18 @@ describe('depth', () => {
 })
 
 describe('canonical numbers', () => {
-  const refused = ['1.0', '-0.0', '1e2', '1E2', '1e-2', '0.5', '9007199254740992', '9007199254740993', '-9007199254740992', '1e400']
+  const refused = [
+    '1.0',
+    '-0.0',
+    '1e2',
+    '1E2',
+    '1e-2',
+    '0.5',
+    '9007199254740992',
+    '9007199254740993',
+    '-9007199254740992',
+    '1e400',
+  ]
   const positions = (token: string) => [token, `[${token}]`, `{"a":${token}}`, `{"a" : \n ${token} }`, `[1,\t${token},2]`]
 
   test.each(refused)('%s is refused wherever it stands, by its text', (token) => {
@@ -100,7 +111,12 @@ describe('canonical numbers', () => {
 test('whatever JSON.stringify writes of integers and well-formed strings is read back unchanged', () => {
   const leaf = fc.oneof(fc.string({ unit: 'binary' }), fc.maxSafeInteger(), fc.boolean(), fc.constant(null))
   const { value } = fc.letrec((tie) => ({
-    value: fc.oneof({ depthSize: 'small' }, leaf, fc.array(tie('value')), fc.dictionary(fc.string({ unit: 'binary' }), tie('value'))),
+    value: fc.oneof(
+      { depthSize: 'small' },
+      leaf,
+      fc.array(tie('value')),
+      fc.dictionary(fc.string({ unit: 'binary' }), tie('value')),
+    ),
   }))
   fc.assert(
     fc.property(value, fc.constantFrom(undefined, 1, '\t'), (json, indent) => {
@@ -115,7 +131,9 @@ test('arbitrary bytes give a value or a MatrixError', () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40 }), fc.string({ maxLength: 40 }), (bytes, text) => {
       for (const input of [Buffer.from(bytes), text]) {
-        expect(['none', 'M_NOT_JSON', 'M_BAD_JSON']).toContain(errcodeOf(() => parseStrictJson(input, { canonicalNumbers: true })))
+        expect(['none', 'M_NOT_JSON', 'M_BAD_JSON']).toContain(
+          errcodeOf(() => parseStrictJson(input, { canonicalNumbers: true })),
+        )
       }
     }),
     { numRuns: 300 },

@@ -69,8 +69,10 @@ describe('check', () => {
     const create = slot('create')
     const own = [slot('power_levels'), slot('member', MEMBER)]
     const listed = room.version.hashRoomId ? own : [create, ...own]
-    const check = (events: readonly { event: MatrixEvent; isRejected: boolean }[], message = room.event({ type: 'm.room.message' })) =>
-      checkAuthEventSelection(room.version, message, events, { event: create, isRejected: false }).allowed
+    const check = (
+      events: readonly { event: MatrixEvent; isRejected: boolean }[],
+      message = room.event({ type: 'm.room.message' }),
+    ) => checkAuthEventSelection(room.version, message, events, { event: create, isRejected: false }).allowed
     return { room, slot, create, listed, check }
   }
 

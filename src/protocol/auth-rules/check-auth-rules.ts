@@ -66,12 +66,7 @@ function checkAliasesRules(event: MatrixEvent): AuthResult {
 }
 
 /** 6 to 10. Rules on everything that a member may send, but memberships. */
-function checkSendRules(
-  roomVersion: RoomVersion,
-  event: MatrixEvent,
-  state: AuthStateLookup,
-  levels: PowerLevels,
-): AuthResult {
+function checkSendRules(roomVersion: RoomVersion, event: MatrixEvent, state: AuthStateLookup, levels: PowerLevels): AuthResult {
   const senderLevel = userPowerLevel(levels, event.sender)
   if (event.type === 'm.room.third_party_invite') {
     if (senderLevel >= namedPowerLevel(levels, 'invite')) return ALLOWED // 6.1

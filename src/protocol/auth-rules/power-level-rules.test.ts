@@ -11,7 +11,10 @@ const NAMES = ['users_default', 'events_default', 'state_default', 'ban', 'redac
 /** Judges a change of power levels from `before` to `after`, each on top of the moderator's 50 (and a creator with 100). */
 function change(id: string, sender: string, before: JsonObject, after: JsonObject): boolean {
   const usual: JsonObject = id === '12' ? { [MODERATOR]: 50 } : { [CREATOR]: 100, [MODERATOR]: 50 }
-  const withUsers = (content: JsonObject) => ({ ...content, users: { ...usual, ...(content['users'] as JsonObject | undefined) } })
+  const withUsers = (content: JsonObject) => ({
+    ...content,
+    users: { ...usual, ...(content['users'] as JsonObject | undefined) },
+  })
   // The event type itself asks for 50.
   const room = RuleRoom.usual(id, withUsers(before))
   return room.allows({ type: 'm.room.power_levels', sender, stateKey: '', content: withUsers(after) })
@@ -54,7 +57,8 @@ describe('9.1 to 9.3: the shape', () => {
     expect(first(id, { users: { '@a:b': ' +050 ' } })).toBe(Number(id) < 10)
     expect(first(id, { users: { '@a:b': 50.57 } })).toBe(Number(id) < 6)
     for (const users of [[], null, 'x', { a: 1 }, { '@a': 1 }, { '': 1 }]) expect(first(id, { users })).toBe(false)
-    for (const value of [null, true, {}, '', 'x', '1.5', '1e2', '- 1']) expect(first(id, { users: { '@a:b': value } })).toBe(false)
+    for (const value of [null, true, {}, '', 'x', '1.5', '1e2', '- 1'])
+      expect(first(id, { users: { '@a:b': value } })).toBe(false)
   })
 
   test('v12: 10.4 users must not name a creator', () => {
@@ -71,10 +75,15 @@ describe('9.5 the named levels', () => {
       const by = (before: number | undefined, after: number | undefined) => {
         const content = (value: number | undefined): JsonObject => (value === undefined ? {} : { [name]: value })
         // Whatever is asked for sending state or of users by default must not be in the way.
-        return change(id, MODERATOR, { events: { 'm.room.power_levels': 0 }, ...content(before) }, {
-          events: { 'm.room.power_levels': 0 },
-          ...content(after),
-        })
+        return change(
+          id,
+          MODERATOR,
+          { events: { 'm.room.power_levels': 0 }, ...content(before) },
+          {
+            events: { 'm.room.power_levels': 0 },
+            ...content(after),
+          },
+        )
       }
       expect(by(10, 20)).toBe(true)
       expect(by(50, 50)).toBe(true)

@@ -87,8 +87,7 @@ export function buildEvent(template: EventTemplate, author: EventAuthor): BuiltE
   const json = `${head}${contentText}${depth}${hashes}${middle}${redactsMember}${sender}${signatures}${tail}`
   assertEventSize(json)
 
-  const eventId =
-    roomVersion.eventIdFormat === 1 ? (template.eventId as EventId) : eventIdOfSignedText(roomVersion, signedText)
+  const eventId = roomVersion.eventIdFormat === 1 ? (template.eventId as EventId) : eventIdOfSignedText(roomVersion, signedText)
   const pdu: Pdu = {
     auth_events: authEvents,
     content,

@@ -32,8 +32,7 @@ export function readPdu(json: JsonObject, roomVersion: RoomVersion): ReadPdu {
   const pdu = withoutUnsigned(json)
   const texts = writeTexts(pdu, roomVersion)
   assertEventSize(texts.json)
-  const eventId =
-    roomVersion.eventIdFormat === 1 ? (pdu.event_id as EventId) : eventIdOfSignedText(roomVersion, texts.signedText)
+  const eventId = roomVersion.eventIdFormat === 1 ? (pdu.event_id as EventId) : eventIdOfSignedText(roomVersion, texts.signedText)
   const isHashRoomCreate = roomVersion.hashRoomId && pdu.type === 'm.room.create'
   const roomId = isHashRoomCreate ? roomIdOfCreateEvent(eventId) : (pdu.room_id as RoomId)
   const hasValidHash = stripPadding(pdu.hashes.sha256) === sha256Text(texts.hashedText, 'base64')

@@ -16,6 +16,7 @@ export interface CanonicalJsonOptions {
 export const CANONICAL_JSON_DEPTH_MAX = 256
 
 /** Control characters, quote and backslash need an escape; surrogates need a look whether they come in pairs. */
+// oxlint-disable-next-line no-control-regex -- they are what is looked for
 const NEEDS_CARE = /["\\\u0000-\u001f\ud800-\udfff]/
 const SURROGATE = /[\ud800-\udfff]/
 

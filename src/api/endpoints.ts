@@ -12,7 +12,13 @@ import { logout, logoutAll } from './client/auth/logout.ts'
 import { refresh } from './client/auth/refresh.ts'
 import { registrationTokenValidity } from './client/auth/registration-tokens.ts'
 import { checkUsernameAvailability, register } from './client/auth/registration.ts'
+import { getWellknownSupport } from './client/server/support.ts'
+import {
+  getProtocolMetadata, getProtocols, queryLocationByAlias, queryLocationByProtocol, queryUserByID, queryUserByProtocol,
+} from './client/server/third-party-lookup.ts'
 import { getVersions } from './client/server/versions.ts'
+import { getTurnServer } from './client/server/voip.ts'
+import { getWellKnown, getWellknown } from './client/server/wellknown.ts'
 import { defineFilter, getFilter } from './client/sync/filter.ts'
 import { getPresence, setPresence } from './client/sync/presence.ts'
 import { setTyping } from './client/sync/typing.ts'
@@ -20,6 +26,8 @@ import { setTyping } from './client/sync/typing.ts'
 /** Every endpoint of the client listener resources, one list: router, proxy configurations and docs are made from it. */
 export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   // server
+  getWellknown, getWellKnown, getWellknownSupport, getTurnServer,
+  getProtocols, getProtocolMetadata, queryLocationByProtocol, queryUserByProtocol, queryLocationByAlias, queryUserByID,
   getVersions,
   // auth
   getLoginFlows, login, generateLoginToken, refresh, logout, logoutAll, register, checkUsernameAvailability, registrationTokenValidity,

@@ -1,50 +1,48 @@
 import type { UserId } from '../../protocol/ids.ts'
+import { searchWordOf, wordsOf } from '../../protocol/push-rules/name-search.ts'
 
 /*
- * Names that may occur in a message, found without trying every name. A name that occurs between word boundaries has all
- * of its own words ([a-z0-9_]+) whole in the text too, so it is filed under its longest word: 'Bob B. Builder' -> 'builder'.
- * A name without such a word (other scripts, emoji) is filed under its first character. The text is cut once; what is
- * found are candidates, which the caller's full evaluation confirms or not.
+ * Names that may occur in a message, found without trying every name. A name is filed under its longest word
+ * ('Bob B. Builder' -> 'builder'), one without words (other scripts, emoji) under its first character. A text is cut once;
+ * what is found are candidates, which a full evaluation confirms or not.
  */
 
-const WORDS = /[a-z0-9_]+/g
 const OTHER_CHARACTERS = /[^a-z0-9_]/gu
 
 /** Finds the users whose name may occur in a text. Names are never taken out: a candidate too many does no harm. */
 export class NameIndex {
-  readonly #byKey = new Map<string, Set<UserId>>()
-  #hasOtherScripts = false
+  readonly #byWord = new Map<string, Set<UserId>>()
+  readonly #byCharacter = new Map<string, Set<UserId>>()
 
   /** Files a name of the user; an empty one is never found. */
   add(name: string, userId: UserId): void {
-    const key = keyOf(name.toLowerCase())
-    if (key === undefined) return
-    if (!/^[a-z0-9_]/.test(key)) this.#hasOtherScripts = true
-    const users = this.#byKey.get(key)
-    if (users) users.add(userId)
-    else this.#byKey.set(key, new Set([userId]))
+    const word = searchWordOf(name)
+    if (word !== undefined) {
+      file(this.#byWord, word, userId)
+      return
+    }
+    const [first] = name.toLowerCase()
+    if (first !== undefined) file(this.#byCharacter, first, userId)
   }
 
   /** The users of whom a name may occur in the text. */
   find(text: string): Set<UserId> {
     const found = new Set<UserId>()
-    if (this.#byKey.size === 0) return found
-    const lower = text.toLowerCase()
-    for (const key of new Set(lower.match(WORDS))) this.#collect(key, found)
-    if (this.#hasOtherScripts) for (const key of new Set(lower.match(OTHER_CHARACTERS))) this.#collect(key, found)
+    if (this.#byWord.size > 0) collect(this.#byWord, wordsOf(text), found)
+    if (this.#byCharacter.size > 0) collect(this.#byCharacter, new Set(text.toLowerCase().match(OTHER_CHARACTERS)), found)
     return found
-  }
-
-  #collect(key: string, found: Set<UserId>): void {
-    const users = this.#byKey.get(key)
-    if (users) for (const userId of users) found.add(userId)
   }
 }
 
-function keyOf(name: string): string | undefined {
-  let longest = ''
-  for (const word of name.match(WORDS) ?? []) if (word.length > longest.length) longest = word
-  if (longest !== '') return longest
-  const [first] = name
-  return first
+function file(index: Map<string, Set<UserId>>, key: string, userId: UserId): void {
+  const users = index.get(key)
+  if (users) users.add(userId)
+  else index.set(key, new Set([userId]))
+}
+
+function collect(index: ReadonlyMap<string, ReadonlySet<UserId>>, keys: ReadonlySet<string>, found: Set<UserId>): void {
+  for (const key of keys) {
+    const users = index.get(key)
+    if (users) for (const userId of users) found.add(userId)
+  }
 }

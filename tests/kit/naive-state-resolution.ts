@@ -104,11 +104,9 @@ export class NaiveResolver {
         event.sender !== event.stateKey &&
         ['leave', 'ban'].includes(String(event.content['membership'])))
     const x = new Set(events.filter(isPower))
-    for (let size = -1; size !== x.size;) {
-      size = x.size
-      for (const event of [...x]) {
-        for (const eventId of event.authEventIds) if (full.has(eventId)) x.add(this.#event(eventId))
-      }
+    // Walking a set goes on to what is added meanwhile.
+    for (const event of x) {
+      for (const eventId of event.authEventIds) if (full.has(eventId)) x.add(this.#event(eventId))
     }
     return [...x]
   }

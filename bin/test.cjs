@@ -4,4 +4,6 @@ const path = require('node:path')
 const { ROOT, runOnNode24 } = require('./launch.cjs')
 const { installMissing } = require('./install.cjs')
 
-installMissing(ROOT, { withDevelopment: true }).then(() => runOnNode24(path.join(ROOT, 'scripts', 'test.ts'), process.argv.slice(2)))
+installMissing(ROOT, { withDevelopment: true }).then(() =>
+  runOnNode24(path.join(ROOT, 'scripts', 'test.ts'), process.argv.slice(2)),
+)

@@ -51,12 +51,15 @@ async function main(): Promise<void> {
       concurrencies: options.concurrencies,
       report(measurement) {
         measurements.push(measurement)
-        if (measurement.firstError !== undefined) process.stderr.write(`  ${measurement.errors} errors, the first: ${measurement.firstError}\n`)
+        if (measurement.firstError !== undefined)
+          process.stderr.write(`  ${measurement.errors} errors, the first: ${measurement.firstError}\n`)
       },
     })
   }
   process.stdout.write(`${machine.processor}, ${machine.memoryGiB} GiB, Node ${machine.node}, PostgreSQL ${machine.postgresql}; `)
-  process.stdout.write('server, database and load share the machine; passwords are hashed with 4 rounds; CPU, WAL and commits are for one operation\n\n')
+  process.stdout.write(
+    'server, database and load share the machine; passwords are hashed with 4 rounds; CPU, WAL and commits are for one operation\n\n',
+  )
   process.stdout.write(`${renderTable(measurements)}\n`)
   const json = JSON.stringify({ machine, measurements }, undefined, 2)
   if (options.json === '-') process.stdout.write(`${json}\n`)
@@ -77,7 +80,8 @@ function readOptions(): Options | undefined {
   if (values.help) return undefined
   const scenarios = values.scenario?.split(',') ?? Object.keys(SCENARIOS)
   const unknown = scenarios.filter((name) => !Object.hasOwn(SCENARIOS, name))
-  if (unknown.length > 0) throw new Error(`there is no scenario ${unknown.join(', ')}; there are ${Object.keys(SCENARIOS).join(', ')}`)
+  if (unknown.length > 0)
+    throw new Error(`there is no scenario ${unknown.join(', ')}; there are ${Object.keys(SCENARIOS).join(', ')}`)
   const numbers = [values.seconds, ...values.concurrency.split(',')].map(Number)
   if (numbers.some((number) => !(number > 0))) throw new Error('--seconds and --concurrency take numbers above 0')
   const [seconds = 4, ...concurrencies] = numbers

@@ -27,7 +27,9 @@ function buildSsl(args: DatabaseConfig['args']): Exclude<DatabaseOptions['ssl'],
   const mode = args.sslMode ?? 'prefer'
   if (['disable', 'allow', 'prefer'].includes(mode)) return undefined
   if (!['require', 'verify-ca', 'verify-full'].includes(mode)) {
-    throw new ConfigError([`database.args.sslmode: expected disable, allow, prefer, require, verify-ca or verify-full, found ${JSON.stringify(mode)}`])
+    throw new ConfigError([
+      `database.args.sslmode: expected disable, allow, prefer, require, verify-ca or verify-full, found ${JSON.stringify(mode)}`,
+    ])
   }
   const ca = readCertificate('sslrootcert', args.sslRootCertificate)
   const cert = readCertificate('sslcert', args.sslCertificate)
@@ -45,6 +47,8 @@ function readCertificate(option: string, path: string | undefined): string | und
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    throw new ConfigError([`database.args.${option}: cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`])
+    throw new ConfigError([
+      `database.args.${option}: cannot read ${path}: ${error instanceof Error ? error.message : String(error)}`,
+    ])
   }
 }

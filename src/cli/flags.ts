@@ -32,12 +32,21 @@ export function parseFlags<Table extends FlagTable>(
   options: { positionalsMax?: number } = {},
 ): Parsed<Table & typeof COMMON> {
   const all: FlagTable = { ...COMMON, ...table }
-  const { tokens, values, positionals } = parseArgs({ args: [...args], options: toNodeOptions(all), strict: false, tokens: true, allowPositionals: true })
+  const { tokens, values, positionals } = parseArgs({
+    args: [...args],
+    options: toNodeOptions(all),
+    strict: false,
+    tokens: true,
+    allowPositionals: true,
+  })
   for (const token of tokens) {
     if (token.kind !== 'option') continue
     const flag = all[token.name]
     if (flag === undefined) throw new CliError(describeUnknown(token.rawName, all))
-    if (flag.type === 'string' && (token.value === undefined || (!token.inlineValue && token.value.startsWith('-') && token.value.length > 1))) {
+    if (
+      flag.type === 'string' &&
+      (token.value === undefined || (!token.inlineValue && token.value.startsWith('-') && token.value.length > 1))
+    ) {
       throw new CliError(`${token.rawName} needs a value: ${flag.value ?? 'VALUE'}`)
     }
     if (flag.type === 'boolean' && token.value !== undefined) throw new CliError(`${token.rawName} takes no value`)

@@ -12,14 +12,28 @@ import type { Parsed } from './flags.ts'
 import { runServer } from './run-server.ts'
 
 const FLAGS = {
-  'config-path': { type: 'string', short: 'c', multiple: true, value: 'FILE', doc: 'Configuration file, or a folder of them; may be given again.' },
+  'config-path': {
+    type: 'string',
+    short: 'c',
+    multiple: true,
+    value: 'FILE',
+    doc: 'Configuration file, or a folder of them; may be given again.',
+  },
   'generate-config': { type: 'boolean', doc: 'Makes a configuration file and what belongs to it, then ends.' },
   'generate-keys': { type: 'boolean', doc: 'Makes the signing key and log configuration where they are missing, then ends.' },
   'generate-missing-configs': { type: 'boolean', doc: 'The same as --generate-keys.' },
   'generate-missing-and-run': { type: 'boolean', doc: 'Makes what is missing and runs; the default.' },
   'server-name': { type: 'string', short: 'H', value: 'NAME', doc: 'Name of the server, for --generate-config.' },
-  'report-stats': { type: 'string', value: 'yes/no', doc: 'Accepted, for --generate-config: this server never reports anything.' },
-  'config-directory': { type: 'string', value: 'DIR', doc: 'Where key and log configuration go; beside the configuration by default.' },
+  'report-stats': {
+    type: 'string',
+    value: 'yes/no',
+    doc: 'Accepted, for --generate-config: this server never reports anything.',
+  },
+  'config-directory': {
+    type: 'string',
+    value: 'DIR',
+    doc: 'Where key and log configuration go; beside the configuration by default.',
+  },
   'keys-directory': { type: 'string', value: 'DIR', doc: 'The same as --config-directory.' },
   'data-directory': { type: 'string', value: 'DIR', doc: 'Where media and database go; the current folder by default.' },
   'open-private-ports': { type: 'boolean', doc: 'Listens on all addresses, for --generate-config.' },
@@ -29,7 +43,13 @@ const FLAGS = {
   daemonize: { type: 'boolean', short: 'D', doc: 'Accepted and ignored: let the service manager do that.' },
 } as const
 const PORT_DEFAULT = 8008
-const SECRET_OPTIONS = ['registration_shared_secret', 'macaroon_secret_key', 'form_secret', 'turn_shared_secret', 'worker_replication_secret']
+const SECRET_OPTIONS = [
+  'registration_shared_secret',
+  'macaroon_secret_key',
+  'form_secret',
+  'turn_shared_secret',
+  'worker_replication_secret',
+]
 
 type Flags = Parsed<typeof FLAGS>['flags']
 
@@ -37,12 +57,14 @@ type Flags = Parsed<typeof FLAGS>['flags']
 export const homeserverCommand: Command = {
   name: 'homeserver',
   summary: 'Runs the homeserver with a configuration file, or makes one.',
-  usage: '-c FILE [-c FILE …]\n       ganglion homeserver --generate-config -c FILE --server-name NAME --report-stats no [--data-directory DIR]',
+  usage:
+    '-c FILE [-c FILE …]\n       ganglion homeserver --generate-config -c FILE --server-name NAME --report-stats no [--data-directory DIR]',
   flags: FLAGS,
   async run(args) {
     const { flags } = parseFlags(args, FLAGS)
     const files = flags['config-path'] ?? []
-    if (files.length === 0) throw new CliError('name a configuration file with -c; --generate-config --server-name NAME -c FILE makes one')
+    if (files.length === 0)
+      throw new CliError('name a configuration file with -c; --generate-config --server-name NAME -c FILE makes one')
     if (flags['generate-config'] === true) return generate(files, flags)
     const overrides = flags['enable-registration'] === true ? { enable_registration: true } : {}
     if (flags['generate-keys'] === true || flags['generate-missing-configs'] === true) return generateKeys(files)
@@ -55,9 +77,11 @@ function generate(files: readonly string[], flags: Flags): number {
   const [file, ...more] = files
   if (file === undefined || more.length > 0) throw new CliError('--generate-config makes one file: give -c once')
   const serverName = flags['server-name']
-  if (serverName === undefined) throw new CliError('--generate-config needs --server-name NAME: what stands after the colon in user ids')
+  if (serverName === undefined)
+    throw new CliError('--generate-config needs --server-name NAME: what stands after the colon in user ids')
   const reportStats = flags['report-stats']
-  if (reportStats === undefined) throw new CliError('--generate-config needs --report-stats yes or no; this server reports nothing either way')
+  if (reportStats === undefined)
+    throw new CliError('--generate-config needs --report-stats yes or no; this server reports nothing either way')
   if (reportStats !== 'yes' && reportStats !== 'no') throw new CliError('--report-stats is yes or no')
   const path = resolve(file)
   if (existsSync(path)) {
@@ -106,8 +130,11 @@ function writeLogConfig(path: string, logFile: string): void {
 function refuseSecrets(files: readonly string[]): void {
   const found = listWrittenOptions(files).filter((name) => SECRET_OPTIONS.includes(name))
   if (found.length > 0) {
-    throw new CliError(`--no-secrets-in-config: ${found.join(', ')} must be in files, named by ${found.map((name) => `${name}_path`).join(', ')}`, {
-      status: EXIT.config,
-    })
+    throw new CliError(
+      `--no-secrets-in-config: ${found.join(', ')} must be in files, named by ${found.map((name) => `${name}_path`).join(', ')}`,
+      {
+        status: EXIT.config,
+      },
+    )
   }
 }

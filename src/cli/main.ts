@@ -47,7 +47,9 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 async function describeProgram(): Promise<string> {
-  const commands = (await Promise.all(Object.values(COMMANDS).map((load) => load()))).filter((command) => command.isHidden !== true)
+  const commands = (await Promise.all(Object.values(COMMANDS).map((load) => load()))).filter(
+    (command) => command.isHidden !== true,
+  )
   const width = Math.max(...commands.map(({ name }) => name.length)) + 2
   const list = commands.map(({ name, summary }) => `  ${name.padEnd(width)}${summary}`).join('\n')
   return `Ganglion, a Matrix homeserver.\n\nUsage: ganglion COMMAND [flags]\n\n${list}\n\nganglion COMMAND --help shows the flags; ganglion --version the version.`

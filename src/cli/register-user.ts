@@ -35,12 +35,15 @@ export const registerUserCommand: Command = {
   flags: FLAGS,
   async run(args) {
     const { flags, positionals } = parseFlags(args, FLAGS, { positionalsMax: 1 })
-    if ((flags.config === undefined) === (flags['shared-secret'] === undefined)) throw new CliError('give either -c FILE or -k SECRET')
+    if ((flags.config === undefined) === (flags['shared-secret'] === undefined))
+      throw new CliError('give either -c FILE or -k SECRET')
     if (flags.admin === true && flags['no-admin'] === true) throw new CliError('-a and --no-admin exclude each other')
     const config = flags.config === undefined ? undefined : loadConfig(flags.config)
     const secret = flags['shared-secret'] ?? config?.registration.registrationSharedSecret
     if (secret === undefined || secret === '') {
-      throw new CliError('the configuration has no registration_shared_secret: add one and restart the server', { status: EXIT.config })
+      throw new CliError('the configuration has no registration_shared_secret: add one and restart the server', {
+        status: EXIT.config,
+      })
     }
     return register({
       url: (positionals[0] ?? findUrl(config)).replace(/\/+$/, ''),
@@ -113,7 +116,10 @@ async function send(url: string, body: object | undefined): Promise<Answer> {
     const answer: unknown = await response.body.json().catch(() => undefined)
     return { status: response.statusCode, body: isJsonObject(answer) ? answer : {} }
   } catch (error) {
-    throw new CliError(`no server answers at ${url}: ${error instanceof Error ? error.message : String(error)}`, { status: EXIT.failed, cause: error })
+    throw new CliError(`no server answers at ${url}: ${error instanceof Error ? error.message : String(error)}`, {
+      status: EXIT.failed,
+      cause: error,
+    })
   }
 }
 
@@ -125,7 +131,8 @@ function fail({ status, body }: Answer): number {
 
 function findUrl(config: Config | undefined): string {
   const listener = config?.listeners.find(
-    ({ type, tls, port, resources }) => type === 'http' && !tls && port !== undefined && resources.some(({ names }) => names.includes('client')),
+    ({ type, tls, port, resources }) =>
+      type === 'http' && !tls && port !== undefined && resources.some(({ names }) => names.includes('client')),
   )
   if (listener?.port !== undefined) return `http://localhost:${listener.port}`
   printError(`No URL given, and no listener for clients in a configuration; trying ${DEFAULT_URL}.`)

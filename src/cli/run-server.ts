@@ -62,7 +62,10 @@ async function runUntilStopped(config: Config, { logger, stopRequested, onListen
   let postgres: EmbeddedPostgres | undefined
   let server: RunningServer | undefined
   try {
-    postgres = config.database.name === 'embedded' ? await startEmbeddedPostgres({ dataDir: embeddedDirectoryOf(config), logger }) : undefined
+    postgres =
+      config.database.name === 'embedded'
+        ? await startEmbeddedPostgres({ dataDir: embeddedDirectoryOf(config), logger })
+        : undefined
     const databaseOptions: DatabaseOptions = postgres?.connection ?? outsideDatabaseOptions(config.database)
     server = await startServer({ config, logger, databaseOptions })
     writePidFile(config)
@@ -79,7 +82,15 @@ async function runUntilStopped(config: Config, { logger, stopRequested, onListen
   return EXIT.ok
 }
 
-async function stopAll({ server, postgres, logger }: { server: RunningServer | undefined; postgres: EmbeddedPostgres | undefined; logger: Logger }): Promise<void> {
+async function stopAll({
+  server,
+  postgres,
+  logger,
+}: {
+  server: RunningServer | undefined
+  postgres: EmbeddedPostgres | undefined
+  logger: Logger
+}): Promise<void> {
   // Whatever hangs: an admin who asked for the end gets it.
   const timer = setTimeout(() => process.exit(EXIT.ok), STOP_TIMEOUT_MS)
   const stopped = server?.stop().catch((error: unknown) => logger.error('the server did not stop cleanly', { error }))
@@ -105,7 +116,8 @@ function describeStartError(error: unknown): string {
   if (!(error instanceof Error)) return String(error)
   const code = 'code' in error ? String(error.code) : ''
   if (code === 'EADDRINUSE') return `another program listens on that port already (${error.message}); choose another one`
-  if (code === 'EACCES' && 'port' in error) return `this user may not listen on port ${String(error.port)}; ports below 1024 need root or a proxy`
+  if (code === 'EACCES' && 'port' in error)
+    return `this user may not listen on port ${String(error.port)}; ports below 1024 need root or a proxy`
   if (code === 'ECONNREFUSED' || code === 'ENOENT') return `the database cannot be reached: ${error.message}`
   // Our own messages are sentences for admins; a stack belongs to what nobody foresaw.
   return error.name === 'Error' && code === '' && error.cause === undefined ? error.message : (error.stack ?? error.message)

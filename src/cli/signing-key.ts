@@ -9,10 +9,16 @@ import { parseFlags } from './flags.ts'
 
 // Time for a running server to change to the new key.
 const EXPIRY_DEFAULT_MS = 6 * 3_600_000
-const GENERATE_FLAGS = { output_file: { type: 'string', short: 'o', value: 'FILE', doc: 'Where to write; standard output by default.' } } as const
+const GENERATE_FLAGS = {
+  output_file: { type: 'string', short: 'o', value: 'FILE', doc: 'Where to write; standard output by default.' },
+} as const
 const EXPORT_FLAGS = {
   'for-config': { type: 'boolean', short: 'x', doc: 'Prints it as `old_signing_keys` wants it.' },
-  'expiry-ts': { type: 'string', value: 'MS', doc: 'When the key ceased to be used, in milliseconds since 1970; in six hours by default.' },
+  'expiry-ts': {
+    type: 'string',
+    value: 'MS',
+    doc: 'When the key ceased to be used, in milliseconds since 1970; in six hours by default.',
+  },
 } as const
 
 /** Makes a signing key. Flags as Synapse's `generate_signing_key`. */
@@ -43,7 +49,11 @@ export const exportSigningKeyCommand: Command = {
     if (!Number.isSafeInteger(expiryTs)) throw new CliError('--expiry-ts is a whole number of milliseconds')
     for (const file of positionals) {
       for (const key of readKeys(file)) {
-        print(flags['for-config'] === true ? `  "${key.id}": { key: "${key.publicKeyBase64}", expired_ts: ${expiryTs} }` : `${key.id} ${key.publicKeyBase64}`)
+        print(
+          flags['for-config'] === true
+            ? `  "${key.id}": { key: "${key.publicKeyBase64}", expired_ts: ${expiryTs} }`
+            : `${key.id} ${key.publicKeyBase64}`,
+        )
       }
     }
     return Promise.resolve(EXIT.ok)
@@ -54,6 +64,9 @@ function readKeys(file: string): ReturnType<typeof parseSigningKeys> {
   try {
     return parseSigningKeys(readFileSync(file, 'utf8'))
   } catch (error) {
-    throw new CliError(`cannot read a key from ${file}: ${error instanceof Error ? error.message : String(error)}`, { status: EXIT.failed, cause: error })
+    throw new CliError(`cannot read a key from ${file}: ${error instanceof Error ? error.message : String(error)}`, {
+      status: EXIT.failed,
+      cause: error,
+    })
   }
 }

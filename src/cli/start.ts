@@ -12,7 +12,11 @@ import type { Parsed } from './flags.ts'
 import { runServer } from './run-server.ts'
 
 const FLAGS = {
-  'server-name': { type: 'string', value: 'NAME', doc: 'Name of the server, on the first run; localhost by default. It cannot be changed later.' },
+  'server-name': {
+    type: 'string',
+    value: 'NAME',
+    doc: 'Name of the server, on the first run; localhost by default. It cannot be changed later.',
+  },
   'data-dir': { type: 'string', value: 'DIR', doc: 'Folder of everything; ./data by default.' },
   port: { type: 'string', value: 'N', doc: 'Port to listen on; 8008 by default, 0 for any free one.' },
   bind: { type: 'string', value: 'ADDRESS', doc: 'Address to listen on; 127.0.0.1 by default.' },
@@ -64,10 +68,13 @@ function createFolder(directory: string, file: string, { flags, port }: Given): 
     mkdirSync(directory, { recursive: true, mode: 0o711 })
     writeFileSync(file, text, { mode: 0o600, flag: 'wx' })
   } catch (error) {
-    throw new CliError(`the data directory ${directory} cannot be written: ${error instanceof Error ? error.message : String(error)}`, {
-      status: EXIT.failed,
-      cause: error,
-    })
+    throw new CliError(
+      `the data directory ${directory} cannot be written: ${error instanceof Error ? error.message : String(error)}`,
+      {
+        status: EXIT.failed,
+        cause: error,
+      },
+    )
   }
 }
 
@@ -120,6 +127,7 @@ Ctrl-C stops the server; its data stay.`)
 function parsePort(value: string | undefined): number | undefined {
   if (value === undefined) return undefined
   const port = Number(value)
-  if (value === '' || !Number.isSafeInteger(port) || port < 0 || port > PORT_MAX) throw new CliError(`--port is a number from 0 to ${PORT_MAX}`)
+  if (value === '' || !Number.isSafeInteger(port) || port < 0 || port > PORT_MAX)
+    throw new CliError(`--port is a number from 0 to ${PORT_MAX}`)
   return port
 }

@@ -61,15 +61,29 @@ export interface Config {
 
 /** All chapters of `homeserver.yaml`, in the order of docs/config.md. */
 export const CONFIG_SECTIONS = [
-  serverOptions, listenerOptions, databaseOptions, loggingOptions, registrationOptions, ratelimitOptions, mediaOptions, roomsOptions, usersOptions,
-  keysOptions, federationOptions, tlsOptions, cacheOptions, workersOptions, experimentalOptions,
+  serverOptions,
+  listenerOptions,
+  databaseOptions,
+  loggingOptions,
+  registrationOptions,
+  ratelimitOptions,
+  mediaOptions,
+  roomsOptions,
+  usersOptions,
+  keysOptions,
+  federationOptions,
+  tlsOptions,
+  cacheOptions,
+  workersOptions,
+  experimentalOptions,
 ] as const
 
 /** Reads configuration files. Later ones override earlier ones, option by option; a folder means all its `*.yaml`, sorted. Throws ConfigError. */
 export function loadConfig(files: readonly string[], overrides: Readonly<Record<string, unknown>> = {}): Config {
   const warnings: string[] = []
   const paths = files.flatMap(listConfigFiles)
-  if (paths.length === 0) throw new ConfigError([`there is no configuration file in ${files.join(', ') || 'the command'}; give one with -c`])
+  if (paths.length === 0)
+    throw new ConfigError([`there is no configuration file in ${files.join(', ') || 'the command'}; give one with -c`])
   const documents = paths.map((path) => parseYaml(readConfigFile(path), path, warnings))
   documents.push(locatePlain(overrides, 'the command line'))
   return readConfig(documents, { warnings, directory: dirname(resolve(paths.at(-1) ?? '.')) })
@@ -83,7 +97,10 @@ export function listWrittenOptions(files: readonly string[]): string[] {
 
 /** Makes a configuration from an object with Synapse's option names; what is missing has its default. For tests and tools. Throws ConfigError. */
 export function parseConfig(options: Readonly<Record<string, unknown>> = {}): Config {
-  return readConfig([locatePlain({ server_name: 'localhost', ...options }, 'options')], { warnings: [], directory: process.cwd() })
+  return readConfig([locatePlain({ server_name: 'localhost', ...options }, 'options')], {
+    warnings: [],
+    directory: process.cwd(),
+  })
 }
 
 function readConfig(documents: readonly Located[], options: { warnings: string[]; directory: string }): Config {
@@ -94,7 +111,8 @@ function readConfig(documents: readonly Located[], options: { warnings: string[]
     readFile: (path) => readFileSync(resolve(path), 'utf8'),
   }
   const reader = mergeDocuments(documents, context)
-  if (!reader.get('server_name')) context.problems.push(`${documents[0]?.place.file ?? ''}: server_name: it is missing; every server needs a name`)
+  if (!reader.get('server_name'))
+    context.problems.push(`${documents[0]?.place.file ?? ''}: server_name: it is missing; every server needs a name`)
   const server = readTable(serverOptions.options, reader)
   const config: Config = {
     server: Object.freeze({ ...server, ...derivePublicUrl(server.publicBaseurl, server.serverName) }),
@@ -116,12 +134,16 @@ function readConfig(documents: readonly Located[], options: { warnings: string[]
     warnings: context.warnings,
   }
   reader.reportUnknown(OTHER_OPTIONS)
-  for (const { option, what } of findContradictions(config)) reader.problem(reader.get(option)?.place ?? reader.place, option, what)
+  for (const { option, what } of findContradictions(config))
+    reader.problem(reader.get(option)?.place ?? reader.place, option, what)
   if (context.problems.length > 0) throw new ConfigError(context.problems)
   return Object.freeze(config)
 }
 
-function derivePublicUrl(given: string | undefined, serverName: string): { publicBaseUrl: string; servesClientWellKnown: boolean } {
+function derivePublicUrl(
+  given: string | undefined,
+  serverName: string,
+): { publicBaseUrl: string; servesClientWellKnown: boolean } {
   const url = given ?? `https://${serverName}/`
   return { publicBaseUrl: url.endsWith('/') ? url : `${url}/`, servesClientWellKnown: given !== undefined }
 }
@@ -140,7 +162,10 @@ function mergeDocuments(documents: readonly Located[], context: ReadContext): Ma
 function listConfigFiles(path: string): string[] {
   try {
     if (!statSync(path).isDirectory()) return [path]
-    return readdirSync(path).filter((name) => name.endsWith('.yaml')).toSorted().map((name) => join(path, name))
+    return readdirSync(path)
+      .filter((name) => name.endsWith('.yaml'))
+      .toSorted()
+      .map((name) => join(path, name))
   } catch (error) {
     throw new ConfigError([`cannot read the configuration ${path}: ${describe(error)}`])
   }

@@ -8,7 +8,13 @@ export interface Contradiction {
 
 /** Finds options that are fine one by one and wrong together. */
 export function findContradictions(config: Config): Contradiction[] {
-  return [...checkRegistration(config), ...checkLifetimes(config), ...checkRooms(config), ...checkPresence(config), ...checkWriters(config)]
+  return [
+    ...checkRegistration(config),
+    ...checkLifetimes(config),
+    ...checkRooms(config),
+    ...checkPresence(config),
+    ...checkWriters(config),
+  ]
 }
 
 function checkRegistration({ registration }: Config): Contradiction[] {
@@ -24,7 +30,10 @@ function checkRegistration({ registration }: Config): Contradiction[] {
   }
   const isPrivate = registration.autocreateAutoJoinRoomPreset !== 'public_chat'
   if (registration.autocreateAutoJoinRooms && isPrivate && registration.autoJoinMxidLocalpart === undefined) {
-    found.push({ option: 'autocreate_auto_join_room_preset', what: 'private rooms need `auto_join_mxid_localpart`: somebody has to invite' })
+    found.push({
+      option: 'autocreate_auto_join_room_preset',
+      what: 'private rooms need `auto_join_mxid_localpart`: somebody has to invite',
+    })
   }
   return found
 }
@@ -38,7 +47,8 @@ function checkLifetimes({ registration }: Config): Contradiction[] {
     ['nonrefreshable_access_token_lifetime', registration.nonrefreshableAccessTokenLifetimeMs],
   ]
   for (const [option, lifetimeMs] of lifetimes) {
-    if (lifetimeMs !== undefined && lifetimeMs > session) found.push({ option, what: 'a token cannot live longer than `session_lifetime`' })
+    if (lifetimeMs !== undefined && lifetimeMs > session)
+      found.push({ option, what: 'a token cannot live longer than `session_lifetime`' })
   }
   return found
 }
@@ -50,13 +60,17 @@ function checkRooms({ rooms }: Config): Contradiction[] {
     [allowedLifetimeMinMs, allowedLifetimeMaxMs, 'allowed_lifetime_min', 'allowed_lifetime_max'],
   ] as const
   return pairs.flatMap(([min, max, minName, maxName]) =>
-    min !== undefined && max !== undefined && min > max ? [{ option: 'retention', what: `${minName} cannot be greater than ${maxName}` }] : [],
+    min !== undefined && max !== undefined && min > max
+      ? [{ option: 'retention', what: `${minName} cannot be greater than ${maxName}` }]
+      : [],
   )
 }
 
 function checkPresence({ users }: Config): Contradiction[] {
   const { idleTimeoutMs, lastActiveGranularityMs } = users.presence
-  return idleTimeoutMs > lastActiveGranularityMs ? [] : [{ option: 'presence', what: 'idle_timeout must be greater than last_active_granularity' }]
+  return idleTimeoutMs > lastActiveGranularityMs
+    ? []
+    : [{ option: 'presence', what: 'idle_timeout must be greater than last_active_granularity' }]
 }
 
 function checkWriters({ workers }: Config): Contradiction[] {

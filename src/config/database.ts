@@ -31,8 +31,21 @@ const CONNECTIONS_MIN_DEFAULT = 5
 const CONNECTIONS_MAX_DEFAULT = 10
 // libpq words that mean nothing to our driver, or that it does by itself.
 const IGNORED_ARGS = new Set([
-  'cp_reconnect', 'cp_noisy', 'cp_openfun', 'keepalives', 'keepalives_idle', 'keepalives_interval', 'keepalives_count', 'connect_timeout',
-  'application_name', 'options', 'target_session_attrs', 'gssencmode', 'client_encoding', 'tcp_user_timeout', 'channel_binding',
+  'cp_reconnect',
+  'cp_noisy',
+  'cp_openfun',
+  'keepalives',
+  'keepalives_idle',
+  'keepalives_interval',
+  'keepalives_count',
+  'connect_timeout',
+  'application_name',
+  'options',
+  'target_session_attrs',
+  'gssencmode',
+  'client_encoding',
+  'tcp_user_timeout',
+  'channel_binding',
 ])
 
 /** Reads the option `database`. */
@@ -49,7 +62,11 @@ export function readDatabase(reader: MapReader): DatabaseConfig {
   child.get('txn_limit')
   child.reportUnknown()
   if (name?.value === 'sqlite3') {
-    child.problem(name.place, 'name', 'SQLite is not supported; write `name: embedded`, and PostgreSQL comes with the program and runs by itself')
+    child.problem(
+      name.place,
+      'name',
+      'SQLite is not supported; write `name: embedded`, and PostgreSQL comes with the program and runs by itself',
+    )
   } else if (name && !['embedded', 'psycopg2'].includes(String(name.value))) {
     child.problem(name.place, 'name', `expected embedded or psycopg2, found ${describeValue(name)}`)
   } else if (config.name === 'psycopg2' && config.args.database === undefined) {

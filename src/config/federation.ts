@@ -1,4 +1,15 @@
-import { decimal, duration, flag, group, integer, optionalText, optionalTextList, section, textList, withDefault } from './option.ts'
+import {
+  decimal,
+  duration,
+  flag,
+  group,
+  integer,
+  optionalText,
+  optionalTextList,
+  section,
+  textList,
+  withDefault,
+} from './option.ts'
 import type { Option, Values } from './option.ts'
 
 const minimumTlsVersion: Option<'1.2' | '1.3'> = withDefault<'1.2' | '1.3', '1.2'>(
@@ -7,7 +18,11 @@ const minimumTlsVersion: Option<'1.2' | '1.3'> = withDefault<'1.2' | '1.3', '1.2
     type: '1, 1.1, 1.2, 1.3',
     // TLS 1.0 and 1.1 are gone from the runtime's defaults for good reasons: asking for them gives 1.2.
     parse: ({ value }) =>
-      ['1', '1.0', '1.1', '1.2'].includes(String(value)) ? { ok: '1.2' } : String(value) === '1.3' ? { ok: '1.3' } : { expected: '1.2 or 1.3' },
+      ['1', '1.0', '1.1', '1.2'].includes(String(value))
+        ? { ok: '1.2' }
+        : String(value) === '1.3'
+          ? { ok: '1.3' }
+          : { expected: '1.2 or 1.3' },
     doc: 'Oldest TLS that other servers may speak; never below 1.2.',
     defaultText: '1.2',
   },
@@ -17,15 +32,30 @@ const minimumTlsVersion: Option<'1.2' | '1.3'> = withDefault<'1.2' | '1.3', '1.2
 /** Talking to other servers. */
 export const federationOptions = section('Federation', {
   federationDomainWhitelist: optionalTextList('federation_domain_whitelist', 'Talks to these servers only.'),
-  federationWhitelistEndpointEnabled: flag('federation_whitelist_endpoint_enabled', false, 'Tells clients which servers we talk to.'),
-  federationVerifyCertificates: flag('federation_verify_certificates', true, 'Checks other servers\' TLS certificates.'),
-  federationCertificateVerificationWhitelist: textList('federation_certificate_verification_whitelist', [], 'Servers whose certificates are not checked.'),
+  federationWhitelistEndpointEnabled: flag(
+    'federation_whitelist_endpoint_enabled',
+    false,
+    'Tells clients which servers we talk to.',
+  ),
+  federationVerifyCertificates: flag('federation_verify_certificates', true, "Checks other servers' TLS certificates."),
+  federationCertificateVerificationWhitelist: textList(
+    'federation_certificate_verification_whitelist',
+    [],
+    'Servers whose certificates are not checked.',
+  ),
   federationCustomCaList: textList('federation_custom_ca_list', [], 'Files with certificate authorities to trust.'),
   federationClientMinimumTlsVersion: minimumTlsVersion,
   federationMetricsDomains: textList('federation_metrics_domains', [], 'Servers that get metrics of their own.'),
-  federationIpRangeBlacklist: optionalTextList('federation_ip_range_blacklist', 'Networks that federation never connects to; `ip_range_blacklist` by default.'),
+  federationIpRangeBlacklist: optionalTextList(
+    'federation_ip_range_blacklist',
+    'Networks that federation never connects to; `ip_range_blacklist` by default.',
+  ),
   allowProfileLookupOverFederation: flag('allow_profile_lookup_over_federation', true, 'Shows profiles to other servers.'),
-  allowDeviceNameLookupOverFederation: flag('allow_device_name_lookup_over_federation', false, 'Shows device names to other servers.'),
+  allowDeviceNameLookupOverFederation: flag(
+    'allow_device_name_lookup_over_federation',
+    false,
+    'Shows device names to other servers.',
+  ),
   federation: group(
     'federation',
     {
@@ -60,7 +90,11 @@ export const cacheOptions = section('Caches', {
       perCacheFactors: numberMap('per_cache_factors', 'Factors of single caches, by name.'),
       expireCaches: flag('expire_caches', true, 'Drops what was not used for a while.'),
       cacheEntryTtlMs: duration('cache_entry_ttl', '30m', 'That while.'),
-      syncResponseCacheDurationMs: duration('sync_response_cache_duration', '2m', 'Accepted; an answer that is shared by equal requests is never older than they are.'),
+      syncResponseCacheDurationMs: duration(
+        'sync_response_cache_duration',
+        '2m',
+        'Accepted; an answer that is shared by equal requests is never older than they are.',
+      ),
       cacheAutotuning: group(
         'cache_autotuning',
         {
@@ -84,7 +118,9 @@ function integerSize(name: string, fallback: number, defaultText: string, doc: s
       type: 'size',
       parse: ({ value }) => {
         const match = /^(\d+)(K|M)?$/.exec(String(value))
-        return match ? { ok: Number(match[1]) * (match[2] === 'M' ? 1024 ** 2 : match[2] === 'K' ? 1024 : 1) } : { expected: 'a number like 10K' }
+        return match
+          ? { ok: Number(match[1]) * (match[2] === 'M' ? 1024 ** 2 : match[2] === 'K' ? 1024 : 1) }
+          : { expected: 'a number like 10K' }
       },
       doc,
       defaultText,

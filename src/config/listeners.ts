@@ -6,7 +6,16 @@ import type { MapReader } from './reader.ts'
 
 /** What a listener may serve; the folders of src/api/ carry these names. */
 export const LISTENER_RESOURCES = [
-  'client', 'consent', 'federation', 'health', 'keys', 'media', 'metrics', 'openid', 'replication', 'static',
+  'client',
+  'consent',
+  'federation',
+  'health',
+  'keys',
+  'media',
+  'metrics',
+  'openid',
+  'replication',
+  'static',
 ] as const
 export type ListenerResource = (typeof LISTENER_RESOURCES)[number]
 const SOCKET_MODE_DEFAULT = 0o666
@@ -38,7 +47,10 @@ const LISTENER_TABLE = {
   bindAddress: optionalText('bind_address', 'One more address to listen on.'),
   type: text('type', 'http', '`http`, or `metrics` for Prometheus only.'),
   tls: flag('tls', false, 'Speaks TLS with `tls_certificate_path`.'),
-  xForwarded: { ...flag('x_forwarded', false, 'Trusts `X-Forwarded-For` and `-Proto`; true by default on a Unix socket.'), read: readForwarded },
+  xForwarded: {
+    ...flag('x_forwarded', false, 'Trusts `X-Forwarded-For` and `-Proto`; true by default on a Unix socket.'),
+    read: readForwarded,
+  },
   tag: optionalText('tag', 'Name of this listener in logs and metrics; the port by default.'),
   requestIdHeader: optionalText('request_id_header', 'Header with the request id that the log shows.'),
   resources: groupList('resources', RESOURCE_TABLE, 'What is served, in groups.'),
@@ -76,12 +88,19 @@ function makeListener(values: Values<typeof LISTENER_TABLE>, reader: MapReader):
     return undefined
   }
   if (type === 'replication') {
-    reader.problem(reader.place, 'type', 'replication over plain TCP is gone; use Redis and a listener of type http with the resource replication')
+    reader.problem(
+      reader.place,
+      'type',
+      'replication over plain TCP is gone; use Redis and a listener of type http with the resource replication',
+    )
     return undefined
   }
-  if (type !== 'http' && type !== 'metrics') reader.problem(reader.place, 'type', `expected http or metrics, found ${JSON.stringify(type)}`)
-  if ((port === undefined) === (path === undefined)) reader.problem(reader.place, 'port', 'expected either a port or the path of a Unix socket')
-  if (path !== undefined && values.tls) reader.problem(reader.place, 'tls', 'a Unix socket cannot speak TLS; let the proxy do that')
+  if (type !== 'http' && type !== 'metrics')
+    reader.problem(reader.place, 'type', `expected http or metrics, found ${JSON.stringify(type)}`)
+  if ((port === undefined) === (path === undefined))
+    reader.problem(reader.place, 'port', 'expected either a port or the path of a Unix socket')
+  if (path !== undefined && values.tls)
+    reader.problem(reader.place, 'tls', 'a Unix socket cannot speak TLS; let the proxy do that')
   if (Object.keys(values.additionalResources).length > 0) {
     reader.warn(reader.place, 'additional_resources', 'Python modules cannot be loaded; remove this option')
   }
@@ -94,7 +113,10 @@ function makeListener(values: Values<typeof LISTENER_TABLE>, reader: MapReader):
     mode: values.mode ?? SOCKET_MODE_DEFAULT,
     tls: values.tls,
     xForwarded: values.xForwarded,
-    resources: type === 'metrics' ? [{ names: ['metrics' as const], compress: false }] : values.resources.map((it) => checkNames(it, reader)),
+    resources:
+      type === 'metrics'
+        ? [{ names: ['metrics' as const], compress: false }]
+        : values.resources.map((it) => checkNames(it, reader)),
     tag: values.tag ?? (path === undefined ? String(port) : 'unix'),
     requestIdHeader: values.requestIdHeader,
   } satisfies ListenerConfig)
@@ -108,11 +130,17 @@ function checkNames(
   for (const name of resource.names) {
     const known = LISTENER_RESOURCES.find((candidate) => candidate === name)
     if (known === undefined) {
-      reader.problem(reader.place, 'resources', `there is no resource ${JSON.stringify(name)}; known are ${LISTENER_RESOURCES.join(', ')}`)
+      reader.problem(
+        reader.place,
+        'resources',
+        `there is no resource ${JSON.stringify(name)}; known are ${LISTENER_RESOURCES.join(', ')}`,
+      )
     } else names.push(known)
   }
   return { names, compress: resource.compress }
 }
 
 /** Where the server listens. */
-export const listenerOptions = section('Listeners', { listeners: listenerList('listeners', 'Where the main process listens, and for what.') })
+export const listenerOptions = section('Listeners', {
+  listeners: listenerList('listeners', 'Where the main process listens, and for what.'),
+})

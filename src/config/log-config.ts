@@ -9,7 +9,14 @@ import type { MapReader, ReadContext } from './reader.ts'
 import { parseYaml } from './yaml-file.ts'
 
 const LEVELS: Readonly<Record<string, LogLevel>> = {
-  NOTSET: 'debug', DEBUG: 'debug', INFO: 'info', WARN: 'warn', WARNING: 'warn', ERROR: 'error', CRITICAL: 'error', FATAL: 'error',
+  NOTSET: 'debug',
+  DEBUG: 'debug',
+  INFO: 'info',
+  WARN: 'warn',
+  WARNING: 'warn',
+  ERROR: 'error',
+  CRITICAL: 'error',
+  FATAL: 'error',
 }
 const MIDNIGHT_UNITS_DAYS: Readonly<Record<string, number>> = { MIDNIGHT: 1, D: 1 }
 
@@ -75,7 +82,10 @@ function readHandler(reader: MapReader, name: string, depth: number): LogSinkSet
   const target = textOf(handler, 'target')
   if (target !== undefined && depth < HANDLER_DEPTH_MAX) return readHandler(reader, target, depth + 1)
   const level = readLevel(handler, 'debug')
-  const common = { format: readFormat(reader, textOf(handler, 'formatter')), level: level === 'silent' ? ('error' as const) : level }
+  const common = {
+    format: readFormat(reader, textOf(handler, 'formatter')),
+    level: level === 'silent' ? ('error' as const) : level,
+  }
   const path = textOf(handler, 'filename')
   if (path !== undefined) return { kind: 'file', path, rotation: readRotation(handler), ...common }
   if ((textOf(handler, 'class') ?? '').endsWith('NullHandler')) return undefined

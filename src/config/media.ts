@@ -1,4 +1,20 @@
-import { choice, duration, flag, group, groupList, integer, optionalDuration, optionalSize, optionalText, optionalTextList, plainObject, section, size, text, textList } from './option.ts'
+import {
+  choice,
+  duration,
+  flag,
+  group,
+  groupList,
+  integer,
+  optionalDuration,
+  optionalSize,
+  optionalText,
+  optionalTextList,
+  plainObject,
+  section,
+  size,
+  text,
+  textList,
+} from './option.ts'
 import type { Values } from './option.ts'
 
 const THUMBNAIL_TABLE = {
@@ -27,14 +43,24 @@ export const mediaOptions = section('Media', {
   preventMediaDownloadsFrom: textList('prevent_media_downloads_from', [], 'Servers whose media are never fetched.'),
   dynamicThumbnails: flag('dynamic_thumbnails', false, 'Makes thumbnails of exactly the size asked for, when asked.'),
   thumbnailSizes: groupList(
-    'thumbnail_sizes', THUMBNAIL_TABLE, 'Thumbnails that are made of every image; 32x32 and 96x96 crop, 320x240, 640x480 and 800x600 scale by default.',
+    'thumbnail_sizes',
+    THUMBNAIL_TABLE,
+    'Thumbnails that are made of every image; 32x32 and 96x96 crop, 320x240, 640x480 and 800x600 scale by default.',
     THUMBNAIL_SIZES,
   ),
   mediaRetention: group(
     'media_retention',
     {
-      localMediaLifetimeMs: optionalDuration('local_media_lifetime', undefined, 'Deletes our own media not accessed for this long.'),
-      remoteMediaLifetimeMs: optionalDuration('remote_media_lifetime', undefined, 'Deletes copies of other servers\' media not accessed for this long.'),
+      localMediaLifetimeMs: optionalDuration(
+        'local_media_lifetime',
+        undefined,
+        'Deletes our own media not accessed for this long.',
+      ),
+      remoteMediaLifetimeMs: optionalDuration(
+        'remote_media_lifetime',
+        undefined,
+        "Deletes copies of other servers' media not accessed for this long.",
+      ),
     },
     'Deleting old media.',
   ),

@@ -1,6 +1,7 @@
 import { isLocatedList, toPlain } from './located.ts'
 import type { Located } from './located.ts'
-import { describeValue, MapReader, readMap } from './reader.ts'
+import type { MapReader } from './reader.ts'
+import { describeValue, readMap } from './reader.ts'
 import { parseDurationMs, parseSizeBytes } from './units.ts'
 
 /** One option of `homeserver.yaml`: its name there, what it means, and how it is read. The documentation is made from this. */
@@ -92,7 +93,10 @@ export function parseIntegerIn({ min = 0, max = Number.MAX_SAFE_INTEGER }: Range
   return ({ value }) =>
     typeof value === 'number' && Number.isSafeInteger(value) && value >= min && value <= max
       ? { ok: value }
-      : { expected: max === Number.MAX_SAFE_INTEGER ? `a whole number of at least ${min}` : `a whole number from ${min} to ${max}` }
+      : {
+          expected:
+            max === Number.MAX_SAFE_INTEGER ? `a whole number of at least ${min}` : `a whole number from ${min} to ${max}`,
+        }
 }
 
 /** A number, not negative. */
@@ -116,7 +120,12 @@ export function optionalText(name: string, doc: string): Option<string | undefin
 export const parseText: Parse<string> = ({ value }) => (typeof value === 'string' ? { ok: value } : { expected: 'a text' })
 
 /** One of a few words. */
-export function choice<const Word extends string>(name: string, words: readonly Word[], fallback: Word, doc: string): Option<Word> {
+export function choice<const Word extends string>(
+  name: string,
+  words: readonly Word[],
+  fallback: Word,
+  doc: string,
+): Option<Word> {
   const parse: Parse<Word> = ({ value }) => {
     // Unquoted `off` is `false` in YAML 1.1, and people leave the quotes away.
     const written = value === false ? 'off' : value
@@ -133,7 +142,9 @@ export function duration(name: string, fallback: string, doc: string): Option<nu
 
 export const parseDuration: Parse<number> = ({ value }) => {
   const durationMs = parseDurationMs(value)
-  return durationMs === undefined || durationMs < 0 ? { expected: 'a duration like 30s, 5m, 2h, 7d, or milliseconds' } : { ok: durationMs }
+  return durationMs === undefined || durationMs < 0
+    ? { expected: 'a duration like 30s, 5m, 2h, 7d, or milliseconds' }
+    : { ok: durationMs }
 }
 
 /** A duration that `null` (or `infinity`) switches off: undefined then. A missing option has the default. */
@@ -166,7 +177,10 @@ export const parseSize: Parse<number> = ({ value }) => {
 
 /** A list of texts. */
 export function textList(name: string, fallback: readonly string[], doc: string): Option<readonly string[]> {
-  return withDefault({ name, type: 'list of strings', parse: parseTextList, doc, defaultText: JSON.stringify(fallback) }, fallback)
+  return withDefault(
+    { name, type: 'list of strings', parse: parseTextList, doc, defaultText: JSON.stringify(fallback) },
+    fallback,
+  )
 }
 
 /** A list of texts whose absence means something else than an empty one. */
@@ -223,7 +237,11 @@ export function groupList<Table extends OptionTable>(
 }
 
 /** A mapping from names of the admin's choice to mappings with options. */
-export function groupMap<Table extends OptionTable>(name: string, inner: Table, doc: string): Option<ReadonlyMap<string, Values<Table>>> {
+export function groupMap<Table extends OptionTable>(
+  name: string,
+  inner: Table,
+  doc: string,
+): Option<ReadonlyMap<string, Values<Table>>> {
   const read = (reader: MapReader): ReadonlyMap<string, Values<Table>> => {
     const values = new Map<string, Values<Table>>()
     for (const [key, entry] of reader.child(name).entries()) {
@@ -247,7 +265,13 @@ export function secret(name: string, doc: string): Option<string | undefined> {
     reader.problem(node.place, name, 'expected a text; put it in quotes')
     return undefined
   }
-  return { name, type: 'string', defaultText: 'none', doc: `${doc} Or give the name of a file that holds it in \`${name}_path\`.`, read }
+  return {
+    name,
+    type: 'string',
+    defaultText: 'none',
+    doc: `${doc} Or give the name of a file that holds it in \`${name}_path\`.`,
+    read,
+  }
 }
 
 function readSecretFile(reader: MapReader, name: string, pathNode: Located, node: Located | undefined): string | undefined {

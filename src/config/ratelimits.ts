@@ -39,7 +39,12 @@ function optionalLimit(name: string, perSecond: number, burstCount: number, doc:
 export const ratelimitOptions = section('Rate limits', {
   rcMessage: limit('rc_message', 0.2, 10, 'Events that a user sends.'),
   rcRegistration: limit('rc_registration', 0.17, 3, 'Registrations from one address.'),
-  rcRegistrationTokenValidity: limit('rc_registration_token_validity', 0.1, 5, 'Questions whether a registration token is valid, from one address.'),
+  rcRegistrationTokenValidity: limit(
+    'rc_registration_token_validity',
+    0.1,
+    5,
+    'Questions whether a registration token is valid, from one address.',
+  ),
   rcLogin: group(
     'rc_login',
     {
@@ -49,7 +54,12 @@ export const ratelimitOptions = section('Rate limits', {
     },
     'Logins.',
   ),
-  rcAdminRedaction: optionalLimit('rc_admin_redaction', 0.17, 3, 'Redactions by administrators; without it `rc_message` counts for them.'),
+  rcAdminRedaction: optionalLimit(
+    'rc_admin_redaction',
+    0.17,
+    3,
+    'Redactions by administrators; without it `rc_message` counts for them.',
+  ),
   rcJoins: group(
     'rc_joins',
     {
@@ -59,7 +69,7 @@ export const ratelimitOptions = section('Rate limits', {
     'Joins by one user.',
   ),
   rcJoinsPerRoom: limit('rc_joins_per_room', 1, 10, 'Joins of one room.'),
-  rcKeyRequests: limit('rc_key_requests', 20, 100, 'Requests for other devices\' keys, from one device.'),
+  rcKeyRequests: limit('rc_key_requests', 20, 100, "Requests for other devices' keys, from one device."),
   rc3pidValidation: limit('rc_3pid_validation', 0.003, 5, 'Verification messages to an e-mail address or phone number.'),
   rcInvites: group(
     'rc_invites',
@@ -89,9 +99,20 @@ export const ratelimitOptions = section('Rate limits', {
     'Requests from one other server.',
   ),
   federationRrTransactionsPerRoomPerSecond: integer(
-    'federation_rr_transactions_per_room_per_second', 50, 'Read receipts for one room that we send to other servers, per second.', { min: 1 },
+    'federation_rr_transactions_per_room_per_second',
+    50,
+    'Read receipts for one room that we send to other servers, per second.',
+    { min: 1 },
   ),
-  remoteMediaDownloadPerSecondBytes: size('remote_media_download_per_second', '87K', 'Remote media that one address may fetch, per second.'),
-  remoteMediaDownloadBurstCountBytes: size('remote_media_download_burst_count', '500M', 'Remote media that one address may fetch at once.'),
+  remoteMediaDownloadPerSecondBytes: size(
+    'remote_media_download_per_second',
+    '87K',
+    'Remote media that one address may fetch, per second.',
+  ),
+  remoteMediaDownloadBurstCountBytes: size(
+    'remote_media_download_burst_count',
+    '500M',
+    'Remote media that one address may fetch at once.',
+  ),
 })
 export type RatelimitsConfig = Values<typeof ratelimitOptions.options>

@@ -56,7 +56,8 @@ export class MapReader {
   child(name: string): MapReader {
     const node = this.get(name)
     const path = this.nameOf(name)
-    if (!node || node.value === null) return new MapReader(new Map(), { path, place: node?.place ?? this.place, context: this.context })
+    if (!node || node.value === null)
+      return new MapReader(new Map(), { path, place: node?.place ?? this.place, context: this.context })
     return readMap(node, path, this.context)
   }
 

@@ -1,9 +1,23 @@
-import { checked, choice, duration, flag, group, integer, optionalDuration, optionalText, plainObject, secret, section, textList, withDefault } from './option.ts'
+import {
+  checked,
+  choice,
+  duration,
+  flag,
+  group,
+  integer,
+  optionalDuration,
+  optionalText,
+  plainObject,
+  secret,
+  section,
+  textList,
+  withDefault,
+} from './option.ts'
 import type { Option, Values } from './option.ts'
 
 const BCRYPT_ROUNDS_MIN = 4
 const BCRYPT_ROUNDS_MAX = 31
-const ROOM_ALIAS = /^#[^:\u0000]+:[0-9A-Za-z.:[\]-]+$/
+const ROOM_ALIAS = /^#[^:]+:[0-9A-Za-z.:[\]-]+$/
 
 const passwordsEnabled: Option<boolean | 'only_for_reauth'> = withDefault<boolean | 'only_for_reauth', boolean>(
   {
@@ -21,7 +35,8 @@ const passwordsEnabled: Option<boolean | 'only_for_reauth'> = withDefault<boolea
 export const registrationOptions = section('Registration and login', {
   enableRegistration: flag('enable_registration', false, 'Lets people make accounts.'),
   enableRegistrationWithoutVerification: flag(
-    'enable_registration_without_verification', false,
+    'enable_registration_without_verification',
+    false,
     'Allows `enable_registration` without e-mail, captcha or token: open to everyone, spammers included.',
   ),
   registrationRequiresToken: flag('registration_requires_token', false, 'Making an account needs a registration token.'),
@@ -29,7 +44,11 @@ export const registrationOptions = section('Registration and login', {
   bcryptRounds: integer('bcrypt_rounds', 12, 'Cost of a password hash.', { min: BCRYPT_ROUNDS_MIN, max: BCRYPT_ROUNDS_MAX }),
   allowGuestAccess: flag('allow_guest_access', false, 'Lets people look around without an account.'),
   defaultIdentityServer: optionalText('default_identity_server', 'The identity server that clients are told of.'),
-  enableSetDisplayname: flag('enable_set_displayname', true, 'Lets people change their display name; the first one can always be set.'),
+  enableSetDisplayname: flag(
+    'enable_set_displayname',
+    true,
+    'Lets people change their display name; the first one can always be set.',
+  ),
   enableSetAvatarUrl: flag('enable_set_avatar_url', true, 'Lets people change their avatar; the first one can always be set.'),
   enable3pidChanges: flag('enable_3pid_changes', true, 'Lets people add and remove e-mail addresses and phone numbers.'),
   autoJoinRooms: checked(textList('auto_join_rooms', [], 'Aliases of rooms that new accounts join.'), (aliases) => {
@@ -37,22 +56,43 @@ export const registrationOptions = section('Registration and login', {
     return bad === undefined ? undefined : `${JSON.stringify(bad)} is not a room alias like #welcome:example.com`
   }),
   autocreateAutoJoinRooms: flag('autocreate_auto_join_rooms', true, 'Makes those rooms when they do not exist yet.'),
-  autocreateAutoJoinRoomsFederated: flag('autocreate_auto_join_rooms_federated', true, 'Lets other servers join the rooms made that way.'),
+  autocreateAutoJoinRoomsFederated: flag(
+    'autocreate_auto_join_rooms_federated',
+    true,
+    'Lets other servers join the rooms made that way.',
+  ),
   autocreateAutoJoinRoomPreset: choice(
-    'autocreate_auto_join_room_preset', ['public_chat', 'private_chat', 'trusted_private_chat'], 'public_chat',
+    'autocreate_auto_join_room_preset',
+    ['public_chat', 'private_chat', 'trusted_private_chat'],
+    'public_chat',
     'Preset of the rooms made that way; private ones need `auto_join_mxid_localpart`.',
   ),
-  autoJoinMxidLocalpart: optionalText('auto_join_mxid_localpart', 'Localpart of the user who makes those rooms and invites to them.'),
+  autoJoinMxidLocalpart: optionalText(
+    'auto_join_mxid_localpart',
+    'Localpart of the user who makes those rooms and invites to them.',
+  ),
   autoJoinRoomsForGuests: flag('auto_join_rooms_for_guests', true, 'Guests join those rooms too.'),
-  inhibitUserInUseError: flag('inhibit_user_in_use_error', false, 'Does not tell whether a user name is taken; the registration fails later.'),
-  allowUnderscorePrefixedLocalpart: flag('allow_underscore_prefixed_localpart', false, 'Allows user names that begin with an underscore.'),
+  inhibitUserInUseError: flag(
+    'inhibit_user_in_use_error',
+    false,
+    'Does not tell whether a user name is taken; the registration fails later.',
+  ),
+  allowUnderscorePrefixedLocalpart: flag(
+    'allow_underscore_prefixed_localpart',
+    false,
+    'Allows user names that begin with an underscore.',
+  ),
   sessionLifetimeMs: optionalDuration('session_lifetime', undefined, 'How long a login lasts; without it for ever.'),
   refreshableAccessTokenLifetimeMs: optionalDuration(
-    'refreshable_access_token_lifetime', '5m', 'How long an access token lasts that can be refreshed; null switches refreshing off.',
+    'refreshable_access_token_lifetime',
+    '5m',
+    'How long an access token lasts that can be refreshed; null switches refreshing off.',
   ),
   refreshTokenLifetimeMs: optionalDuration('refresh_token_lifetime', undefined, 'How long a refresh token lasts.'),
   nonrefreshableAccessTokenLifetimeMs: optionalDuration(
-    'nonrefreshable_access_token_lifetime', undefined, 'How long an access token lasts that cannot be refreshed.',
+    'nonrefreshable_access_token_lifetime',
+    undefined,
+    'How long an access token lasts that cannot be refreshed.',
   ),
   passwordConfig: group(
     'password_config',
@@ -77,7 +117,13 @@ export const registrationOptions = section('Registration and login', {
   ),
   uiAuth: group(
     'ui_auth',
-    { sessionTimeoutMs: duration('session_timeout', '0s', 'How long a confirmation (password) counts for further actions of the same session.') },
+    {
+      sessionTimeoutMs: duration(
+        'session_timeout',
+        '0s',
+        'How long a confirmation (password) counts for further actions of the same session.',
+      ),
+    },
     'Confirming dangerous actions.',
   ),
   loginViaExistingSession: group(

@@ -1,4 +1,18 @@
-import { checked, choice, decimal, flag, group, groupList, optionalDuration, optionalText, plainObject, section, text, textList, withDefault } from './option.ts'
+import {
+  checked,
+  choice,
+  decimal,
+  flag,
+  group,
+  groupList,
+  optionalDuration,
+  optionalText,
+  plainObject,
+  section,
+  text,
+  textList,
+  withDefault,
+} from './option.ts'
 import { isLocatedList } from './located.ts'
 import type { Option, Values } from './option.ts'
 import type { MapReader } from './reader.ts'
@@ -32,7 +46,8 @@ const defaultRoomVersion: Option<string> = withDefault(
   {
     name: 'default_room_version',
     type: 'string',
-    parse: ({ value }) => (ROOM_VERSIONS.includes(String(value)) ? { ok: String(value) } : { expected: `one of ${ROOM_VERSIONS.join(', ')}` }),
+    parse: ({ value }) =>
+      ROOM_VERSIONS.includes(String(value)) ? { ok: String(value) } : { expected: `one of ${ROOM_VERSIONS.join(', ')}` },
     doc: 'Version of new rooms.',
     defaultText: '"12"',
   },
@@ -69,32 +84,60 @@ const additionalEventTypes: Option<readonly PrejoinEventType[]> = {
 export const roomsOptions = section('Rooms', {
   defaultRoomVersion,
   encryptionEnabledByDefaultForRoomType: choice(
-    'encryption_enabled_by_default_for_room_type', ['all', 'invite', 'off'], 'off', 'New rooms that are encrypted from the start: all, invite-only ones, none.',
+    'encryption_enabled_by_default_for_room_type',
+    ['all', 'invite', 'off'],
+    'off',
+    'New rooms that are encrypted from the start: all, invite-only ones, none.',
   ),
   defaultPowerLevelContentOverride: checked(
-    plainObject('default_power_level_content_override', 'For each preset, fields of `m.room.power_levels` that new rooms have instead.'),
+    plainObject(
+      'default_power_level_content_override',
+      'For each preset, fields of `m.room.power_levels` that new rooms have instead.',
+    ),
     (value) => {
       const odd = Object.keys(value).find((preset) => !PRESETS.includes(preset))
       return odd === undefined ? undefined : `there is no preset ${JSON.stringify(odd)}; known are ${PRESETS.join(', ')}`
     },
   ),
   forgetRoomsOnLeave: flag('forget_rooms_on_leave', false, 'Forgets a room when its user leaves.'),
-  forgottenRoomRetentionPeriodMs: optionalDuration('forgotten_room_retention_period', undefined, 'Deletes a room when all our users forgot it this long ago.'),
+  forgottenRoomRetentionPeriodMs: optionalDuration(
+    'forgotten_room_retention_period',
+    undefined,
+    'Deletes a room when all our users forgot it this long ago.',
+  ),
   excludeRoomsFromSync: textList('exclude_rooms_from_sync', [], 'Rooms that nobody sees in `/sync`.'),
   excludeRoomsFromPresence: textList('exclude_rooms_from_presence', [], 'Rooms that do not count as shared for presence.'),
-  enableRoomListSearch: flag('enable_room_list_search', true, 'Answers searches of the room directory; otherwise it looks empty.'),
+  enableRoomListSearch: flag(
+    'enable_room_list_search',
+    true,
+    'Answers searches of the room directory; otherwise it looks empty.',
+  ),
   aliasCreationRules: ruleList('alias_creation_rules', 'Who may make which alias; everyone every one by default.', ALLOW_ALL),
-  roomListPublicationRules: ruleList('room_list_publication_rules', 'Who may publish which room in the directory; nobody by default.', DENY_ALL),
+  roomListPublicationRules: ruleList(
+    'room_list_publication_rules',
+    'Who may publish which room in the directory; nobody by default.',
+    DENY_ALL,
+  ),
   requireMembershipForAliases: flag('require_membership_for_aliases', true, 'Only members may give a room an alias.'),
-  allowPublicRoomsWithoutAuth: flag('allow_public_rooms_without_auth', false, 'Shows the room directory without an access token.'),
+  allowPublicRoomsWithoutAuth: flag(
+    'allow_public_rooms_without_auth',
+    false,
+    'Shows the room directory without an access token.',
+  ),
   allowPublicRoomsOverFederation: flag('allow_public_rooms_over_federation', false, 'Shows the room directory to other servers.'),
   allowPerRoomProfiles: flag('allow_per_room_profiles', true, 'Lets people have another name in a room.'),
   blockNonAdminInvites: flag('block_non_admin_invites', false, 'Only administrators may invite.'),
   requireAuthForProfileRequests: flag('require_auth_for_profile_requests', false, 'Shows profiles only to logged-in users.'),
   limitProfileRequestsToUsersWhoShareRooms: flag(
-    'limit_profile_requests_to_users_who_share_rooms', false, 'Shows profiles only to users who share a room.',
+    'limit_profile_requests_to_users_who_share_rooms',
+    false,
+    'Shows profiles only to users who share a room.',
   ),
-  includeProfileDataOnInvite: flag('include_profile_data_on_invite', true, 'An invite shows the name and avatar of who is invited.'),
+  includeProfileDataOnInvite: flag(
+    'include_profile_data_on_invite',
+    true,
+    'An invite shows the name and avatar of who is invited.',
+  ),
   roomPrejoinState: group(
     'room_prejoin_state',
     {
@@ -104,7 +147,9 @@ export const roomsOptions = section('Rooms', {
     'What people see of a room that they are invited to or knock on.',
   ),
   redactionRetentionPeriodMs: optionalDuration(
-    'redaction_retention_period', '7d', 'How long the content of a redacted event is kept for administrators; null for ever.',
+    'redaction_retention_period',
+    '7d',
+    'How long the content of a redacted event is kept for administrators; null for ever.',
   ),
   retention: group(
     'retention',
@@ -123,7 +168,11 @@ export const roomsOptions = section('Rooms', {
       purgeJobs: groupList(
         'purge_jobs',
         {
-          shortestMaxLifetimeMs: optionalDuration('shortest_max_lifetime', undefined, 'Rooms whose messages live longer than this …'),
+          shortestMaxLifetimeMs: optionalDuration(
+            'shortest_max_lifetime',
+            undefined,
+            'Rooms whose messages live longer than this …',
+          ),
           longestMaxLifetimeMs: optionalDuration('longest_max_lifetime', undefined, '… and at most this long …'),
           intervalMs: optionalDuration('interval', '1d', '… are looked at this often.'),
         },
@@ -137,7 +186,11 @@ export const roomsOptions = section('Rooms', {
     {
       enabled: flag('enabled', false, 'Refuses joins of big rooms of other servers.'),
       complexity: decimal('complexity', 1, 'Complexity from which on they are refused.'),
-      complexityError: text('complexity_error', 'This room is too big or complex for this server. Please speak to your server administrator.', 'What the user is told.'),
+      complexityError: text(
+        'complexity_error',
+        'This room is too big or complex for this server. Please speak to your server administrator.',
+        'What the user is told.',
+      ),
       adminsCanJoin: flag('admins_can_join', false, 'Administrators may join nonetheless.'),
     },
     'Big rooms.',

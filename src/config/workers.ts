@@ -1,11 +1,20 @@
-import { flag, group, groupMap, integer, optionalInteger, optionalText, secret, section, text, textList, withDefault } from './option.ts'
+import { flag, group, groupMap, integer, optionalInteger, optionalText, secret, section, text, withDefault } from './option.ts'
 import { listenerList } from './listeners.ts'
 import { isLocatedList } from './located.ts'
 import type { Option, Values } from './option.ts'
 
 /** The stream names of `stream_writers`. Synapse: docs/workers.md § Stream writers. */
 export const WRITER_STREAMS = [
-  'events', 'typing', 'to_device', 'account_data', 'receipts', 'presence', 'push_rules', 'device_lists', 'thread_subscriptions', 'quarantined_media_changes',
+  'events',
+  'typing',
+  'to_device',
+  'account_data',
+  'receipts',
+  'presence',
+  'push_rules',
+  'device_lists',
+  'thread_subscriptions',
+  'quarantined_media_changes',
 ] as const
 export type WriterStream = (typeof WRITER_STREAMS)[number]
 
@@ -59,7 +68,11 @@ export const workersOptions = section('Workers', {
   pusherInstances: names('pusher_instances', [], 'Workers that send push notifications.'),
   sendFederation: flag('send_federation', true, 'The main process sends to other servers.'),
   federationSenderInstances: names('federation_sender_instances', [], 'Workers that send to other servers.'),
-  outboundFederationRestrictedTo: names('outbound_federation_restricted_to', [], 'The only processes that connect to other servers.'),
+  outboundFederationRestrictedTo: names(
+    'outbound_federation_restricted_to',
+    [],
+    'The only processes that connect to other servers.',
+  ),
   runBackgroundTasksOn: optionalText('run_background_tasks_on', 'The worker that tidies up.'),
   updateUserDirectoryFromWorker: optionalText('update_user_directory_from_worker', 'The worker that keeps the user directory.'),
   notifyAppservicesFromWorker: optionalText('notify_appservices_from_worker', 'The worker that sends to app services.'),
@@ -80,7 +93,7 @@ export const workersOptions = section('Workers', {
       caFile: optionalText('ca_file', 'Certificate authorities to trust.'),
       caPath: optionalText('ca_path', 'Folder of certificate authorities to trust.'),
     },
-    'How processes hear of each other\'s changes.',
+    "How processes hear of each other's changes.",
   ),
   backgroundUpdates: group(
     'background_updates',

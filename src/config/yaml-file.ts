@@ -22,7 +22,9 @@ export function parseYaml(text: string, file: string, warnings: string[]): Locat
     return { file, line, column: col }
   }
   if (document.errors.length > 0) {
-    throw new ConfigError(document.errors.map((error) => `${formatPlace(placeAt(error.pos[0]))}: this is not valid YAML: ${error.message}`))
+    throw new ConfigError(
+      document.errors.map((error) => `${formatPlace(placeAt(error.pos[0]))}: this is not valid YAML: ${error.message}`),
+    )
   }
   const placeOf = (node: Node): Place => placeAt(node.range?.[0] ?? 0)
   return locate(document.contents as Node | null, { document, placeOf, warnings }, 0, { file, line: 1, column: 1 })
@@ -59,7 +61,8 @@ function locateMap(
       continue
     }
     const earlier = own.get(key)
-    if (earlier) reading.warnings.push(`${formatPlace(keyPlace)}: \`${key}\` stands twice; this one wins over line ${earlier.place.line}`)
+    if (earlier)
+      reading.warnings.push(`${formatPlace(keyPlace)}: \`${key}\` stands twice; this one wins over line ${earlier.place.line}`)
     own.set(key, { place: keyPlace, node })
   }
   return new Map([...merged, ...own])

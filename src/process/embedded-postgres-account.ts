@@ -36,7 +36,8 @@ export function listAccounts(directory: string): readonly PostgresAccount[] {
 export function giveTo(directory: string, account: PostgresAccount): void {
   const { owner } = account
   if (owner === undefined || statSync(directory).uid === owner.uid) return
-  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) lchownSync(join(entry.parentPath, entry.name), owner.uid, owner.gid)
+  for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true }))
+    lchownSync(join(entry.parentPath, entry.name), owner.uid, owner.gid)
   // Last, so that a start that was interrupted begins anew.
   chownSync(directory, owner.uid, owner.gid)
 }
@@ -51,7 +52,10 @@ function otherUser(directory: string): PostgresAccount {
 const ROOT_IN_NAMESPACE: PostgresAccount = {
   description: 'a user namespace',
   owner: { uid: 0, gid: 0 },
-  wrap: (command, args) => ({ command: 'unshare', args: ['--user', '--map-user=1000', '--map-group=1000', '--', command, ...args] }),
+  wrap: (command, args) => ({
+    command: 'unshare',
+    args: ['--user', '--map-user=1000', '--map-group=1000', '--', command, ...args],
+  }),
 }
 
 const OTHER_USER_WITH_CAPABILITY: PostgresAccount = {
@@ -60,7 +64,14 @@ const OTHER_USER_WITH_CAPABILITY: PostgresAccount = {
   wrap: (command, args) => ({
     command: 'setpriv',
     args: [
-      `--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups', '--inh-caps=+dac_override', '--ambient-caps=+dac_override', '--', command, ...args,
+      `--reuid=${NOBODY}`,
+      `--regid=${NOBODY}`,
+      '--clear-groups',
+      '--inh-caps=+dac_override',
+      '--ambient-caps=+dac_override',
+      '--',
+      command,
+      ...args,
     ],
   }),
 }

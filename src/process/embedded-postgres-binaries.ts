@@ -49,7 +49,10 @@ export function createLibraryLinks(home: string): boolean {
     const sourcePath = join(home, relative('native', source))
     if (existsSync(linkPath)) continue
     try {
-      symlinkSync(dirname(linkPath) === dirname(sourcePath) ? basename(sourcePath) : relative(dirname(linkPath), sourcePath), linkPath)
+      symlinkSync(
+        dirname(linkPath) === dirname(sourcePath) ? basename(sourcePath) : relative(dirname(linkPath), sourcePath),
+        linkPath,
+      )
     } catch (error) {
       if (isSystemError(error, 'EACCES') || isSystemError(error, 'EROFS') || isSystemError(error, 'EPERM')) return false
       // Another start may have been quicker.

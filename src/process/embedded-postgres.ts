@@ -1,7 +1,21 @@
 import { spawn } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { chmodSync, closeSync, existsSync, lstatSync, mkdirSync, openSync, readdirSync, readFileSync, readlinkSync, realpathSync, renameSync, rmSync, statSync } from 'node:fs'
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -90,9 +104,12 @@ function lockDirectory(root: string): FileLock {
     return acquireFileLock(join(root, 'lock'))
   } catch (error) {
     if (error instanceof LockHeldError) {
-      throw new Error(`The database in ${root} is in use by process ${error.holderPid}. Stop that one first, or choose another data directory.`, {
-        cause: error,
-      })
+      throw new Error(
+        `The database in ${root} is in use by process ${error.holderPid}. Stop that one first, or choose another data directory.`,
+        {
+          cause: error,
+        },
+      )
     }
     if (isSystemError(error, 'EACCES') || isSystemError(error, 'EPERM') || isSystemError(error, 'EROFS')) {
       throw new Error(`The data directory ${root} cannot be written by this user: ${messageOf(error)}`, { cause: error })
@@ -134,13 +151,28 @@ async function createCluster({ binaries, account, files, logger }: Tools): Promi
   rmSync(unfinished, { recursive: true, force: true })
   const settings = Object.entries(computeClusterSettings()).flatMap(([name, value]) => ['-c', `${name}=${value}`])
   const args = [
-    '-D', unfinished, '-U', DATABASE_USER, '--encoding=UTF8', '--locale=C', '--locale-provider=libc', '--auth-local=trust', '--auth-host=reject',
-    '--no-instructions', ...settings,
+    '-D',
+    unfinished,
+    '-U',
+    DATABASE_USER,
+    '--encoding=UTF8',
+    '--locale=C',
+    '--locale-provider=libc',
+    '--auth-local=trust',
+    '--auth-host=reject',
+    '--no-instructions',
+    ...settings,
   ]
   const log = openLog(files.log)
   try {
     const { command, args: wrapped, ...identity } = account.wrap(binaries.initdb, args)
-    const child = spawn(command, wrapped, { ...identity, cwd: '/', env: POSTGRES_ENVIRONMENT, stdio: ['ignore', log, log], detached: true })
+    const child = spawn(command, wrapped, {
+      ...identity,
+      cwd: '/',
+      env: POSTGRES_ENVIRONMENT,
+      stdio: ['ignore', log, log],
+      detached: true,
+    })
     const status = await waitForExit(child)
     if (status !== 0) throw new Error(`The database cluster could not be created; PostgreSQL said: ${readTail(files.log)}`)
   } finally {
@@ -232,11 +264,26 @@ class Supervisor implements EmbeddedPostgres {
   async start(): Promise<void> {
     const { binaries, account, files, logger } = this.#tools
     prepareSockets(files, account)
-    const args = ['-D', files.cluster, '-c', 'listen_addresses=', '-c', `unix_socket_directories=${files.sockets}`, '-c', 'unix_socket_permissions=0700']
+    const args = [
+      '-D',
+      files.cluster,
+      '-c',
+      'listen_addresses=',
+      '-c',
+      `unix_socket_directories=${files.sockets}`,
+      '-c',
+      'unix_socket_permissions=0700',
+    ]
     const { command, args: wrapped, ...identity } = account.wrap(binaries.postgres, args)
     const log = openLog(files.log)
     // Detached: Ctrl-C in a terminal reaches every process of the group, and PostgreSQL must end after us.
-    const child = spawn(command, wrapped, { ...identity, cwd: '/', env: POSTGRES_ENVIRONMENT, stdio: ['ignore', log, log], detached: true })
+    const child = spawn(command, wrapped, {
+      ...identity,
+      cwd: '/',
+      env: POSTGRES_ENVIRONMENT,
+      stdio: ['ignore', log, log],
+      detached: true,
+    })
     closeSync(log)
     this.#child = child
     let hasEnded = false

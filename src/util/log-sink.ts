@@ -61,7 +61,8 @@ function openFile(path: string, rotation: LogRotation | undefined): Target {
   const destination = pino.destination({ dest: path, sync: true, append: true })
   const stats = statSync(path)
   let bytesWritten = stats.size
-  let period = rotation?.by === 'day' ? periodOf(stats.size > 0 ? stats.mtimeMs : Number.POSITIVE_INFINITY, rotation.everyDays) : 0
+  let period =
+    rotation?.by === 'day' ? periodOf(stats.size > 0 ? stats.mtimeMs : Number.POSITIVE_INFINITY, rotation.everyDays) : 0
   return {
     write(line, timeMs) {
       if (rotation?.by === 'size' && rotation.fileBytesMax > 0 && bytesWritten + line.length > rotation.fileBytesMax) {

@@ -46,7 +46,12 @@ test.each(['text', 'json'] as const)('secrets are never written (%s)', (format) 
 })
 
 test('the level of the longest name that fits decides', () => {
-  const { logger, read } = makeLogger({ levels: new Map<string, LogLevel>([['storage', 'error'], ['storage.sql', 'debug']]) })
+  const { logger, read } = makeLogger({
+    levels: new Map<string, LogLevel>([
+      ['storage', 'error'],
+      ['storage.sql', 'debug'],
+    ]),
+  })
   logger.child('storage').info('hidden')
   logger.child('storage').child('sql').debug('shown')
   logger.debug('hidden too')

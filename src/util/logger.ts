@@ -46,7 +46,15 @@ export const DEFAULT_LOG_SETTINGS: LogSettings = {
 /** Opens the sinks and makes the root logger. */
 export function createLogger(settings: LogSettings = DEFAULT_LOG_SETTINGS): RootLogger {
   const sinks = settings.sinks.map(openSink)
-  const base = pino({ level: 'trace', base: null, timestamp: pino.stdTimeFunctions.epochTime, formatters: { level: (label) => ({ level: label }) } }, fanOut(sinks))
+  const base = pino(
+    {
+      level: 'trace',
+      base: null,
+      timestamp: pino.stdTimeFunctions.epochTime,
+      formatters: { level: (label) => ({ level: label }) },
+    },
+    fanOut(sinks),
+  )
   const root = makeLogger(base, '', settings)
   return {
     ...root,
@@ -103,5 +111,7 @@ const CAUSE_DEPTH_MAX = 5
 
 function describeError(error: Error, depth: number): string {
   const own = error.stack ?? String(error)
-  return error.cause instanceof Error && depth < CAUSE_DEPTH_MAX ? `${own}\ncaused by ${describeError(error.cause, depth + 1)}` : own
+  return error.cause instanceof Error && depth < CAUSE_DEPTH_MAX
+    ? `${own}\ncaused by ${describeError(error.cause, depth + 1)}`
+    : own
 }

@@ -8,7 +8,8 @@ export function findNearest(word: string, candidates: Iterable<string>): string 
   let bestDistance = Math.floor(word.length / 3) + 1
   for (const candidate of candidates) {
     // The beginning of a long word is often all that somebody remembers: `--confg` for `--config-path`.
-    const beginning = candidate.length > word.length + 1 && word.length >= BEGINNING_LENGTH_MIN ? candidate.slice(0, word.length + 1) : candidate
+    const beginning =
+      candidate.length > word.length + 1 && word.length >= BEGINNING_LENGTH_MIN ? candidate.slice(0, word.length + 1) : candidate
     const distance = Math.min(computeEditDistance(word, candidate), computeEditDistance(word, beginning) + BEGINNING_PENALTY)
     if (distance < bestDistance) {
       best = candidate

@@ -48,10 +48,16 @@ async function startProcess(): Promise<{ child: ChildProcess; pid: number; conne
 test('a new cluster speaks UTF8 with collation C, keeps every commit, and what it was told after a clean restart', async () => {
   {
     await using postgres = await start()
-    expect(await query(postgres.connection, `SELECT datcollate, datctype, pg_encoding_to_char(encoding) AS encoding FROM pg_database WHERE datname = current_database()`)).toEqual([
-      { datcollate: 'C', datctype: 'C', encoding: 'UTF8' },
-    ])
-    const settings = await query(postgres.connection, `SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', 'jit', 'listen_addresses') ORDER BY name`)
+    expect(
+      await query(
+        postgres.connection,
+        `SELECT datcollate, datctype, pg_encoding_to_char(encoding) AS encoding FROM pg_database WHERE datname = current_database()`,
+      ),
+    ).toEqual([{ datcollate: 'C', datctype: 'C', encoding: 'UTF8' }])
+    const settings = await query(
+      postgres.connection,
+      `SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'synchronous_commit', 'jit', 'listen_addresses') ORDER BY name`,
+    )
     expect(settings.map(({ setting }) => setting)).toEqual(['on', 'off', '', 'on'])
     await query(postgres.connection, 'CREATE TABLE kept AS SELECT 42 AS answer')
     expect(readFileSync(`/proc/${postgres.pid}/status`, 'utf8')).not.toMatch(/^Uid:\s+0\s+0\s+0\s+0$/m)

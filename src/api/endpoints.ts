@@ -1,9 +1,17 @@
 import type { Endpoint } from '../http/endpoint.ts'
 import type { ClientContext } from './client/context.ts'
+import { getAdminLockUser, getAdminSuspendUser, setAdminLockUser, setAdminSuspendUser } from './admin/account-moderation.ts'
+import { getRegistrationNonce, registerWithSharedSecret } from './admin/register.ts'
+import { getWhoIs } from './admin/whois.ts'
 import {
   deleteAccountData, deleteAccountDataPerRoom, getAccountData, getAccountDataPerRoom, setAccountData, setAccountDataPerRoom,
 } from './client/account/account-data.ts'
 import { deleteProfileField, getProfileField, getUserProfile, setProfileField } from './client/account/profile.ts'
+import { deactivateAccount } from './client/account/account-deactivation.ts'
+import { getAccount3PIDs } from './client/account/administrative-contact.ts'
+import { deleteDevice, deleteDevices, getDevice, getDevices, updateDevice } from './client/account/device-management.ts'
+import { requestOpenIdToken } from './client/account/openid.ts'
+import { changePassword, getPasswordPolicy } from './client/account/password-management.ts'
 import { getTokenOwner } from './client/account/whoami.ts'
 import { deleteRoomTag, getRoomTags, setRoomTag } from './client/account/tags.ts'
 import { generateLoginToken } from './client/auth/login-token.ts'
@@ -16,6 +24,7 @@ import { getWellknownSupport } from './client/server/support.ts'
 import {
   getProtocolMetadata, getProtocols, queryLocationByAlias, queryLocationByProtocol, queryUserByID, queryUserByProtocol,
 } from './client/server/third-party-lookup.ts'
+import { getCapabilities } from './client/server/capabilities.ts'
 import { getVersions } from './client/server/versions.ts'
 import { getTurnServer } from './client/server/voip.ts'
 import { getWellKnown, getWellknown } from './client/server/wellknown.ts'
@@ -33,7 +42,8 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   getLoginFlows, login, generateLoginToken, refresh, logout, logoutAll, register, checkUsernameAvailability, registrationTokenValidity,
 
   // account
-  getTokenOwner,
+  getTokenOwner, changePassword, getPasswordPolicy, deactivateAccount, getAccount3PIDs, requestOpenIdToken, getCapabilities,
+  getDevices, getDevice, updateDevice, deleteDevice, deleteDevices,
   setAccountData, getAccountData, deleteAccountData, setAccountDataPerRoom, getAccountDataPerRoom, deleteAccountDataPerRoom,
   getRoomTags, setRoomTag, deleteRoomTag,
   getUserProfile, getProfileField, setProfileField, deleteProfileField,
@@ -50,4 +60,5 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   // media
 
   // admin
+  getWhoIs, getAdminLockUser, setAdminLockUser, getAdminSuspendUser, setAdminSuspendUser, getRegistrationNonce, registerWithSharedSecret,
 ]

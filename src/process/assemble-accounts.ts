@@ -1,12 +1,16 @@
 import { AccessTokens } from '../services/accounts/access-tokens.ts'
+import { Accounts } from '../services/accounts/accounts.ts'
+import type { OnDeactivated } from '../services/accounts/accounts.ts'
 import { InteractiveAuth } from '../services/accounts/interactive-auth.ts'
 import { Login } from '../services/accounts/login.ts'
 import type { IsCrossSigningKeyId } from '../services/accounts/login.ts'
+import { OpenIdTokens } from '../services/accounts/open-id.ts'
 import { PasswordHasher } from '../services/accounts/password-hasher.ts'
 import { Passwords } from '../services/accounts/passwords.ts'
 import { Registration } from '../services/accounts/registration.ts'
 import type { OnRegistered } from '../services/accounts/registration.ts'
 import { Sessions } from '../services/accounts/sessions.ts'
+import { SharedSecretRegistration } from '../services/accounts/shared-secret-registration.ts'
 import { Devices } from '../services/devices/devices.ts'
 import type { DeleteDeviceHook } from '../services/devices/devices.ts'
 import { LastSeen } from '../services/devices/last-seen.ts'
@@ -20,13 +24,20 @@ export interface AccountServices {
   readonly login: Login
   readonly sessions: Sessions
   readonly registration: Registration
+  readonly sharedSecretRegistration: SharedSecretRegistration
   readonly interactiveAuth: InteractiveAuth
+  readonly accounts: Accounts
+  readonly openIdTokens: OpenIdTokens
   readonly devices: Devices
   readonly caches: CacheInvalidation
   /** What must go with a device: add to it while wiring. */
   readonly deleteDeviceHooks: DeleteDeviceHook[]
   /** What becomes of a new account, in this order: add to it while wiring. */
   readonly onRegistered: OnRegistered[]
+  /** What becomes of a closed account, in this order: add to it while wiring. */
+  readonly onDeactivated: OnDeactivated[]
+  /** Must run after the streams' heads were set and everything is wired. */
+  start(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -37,6 +48,7 @@ export function assembleAccounts(core: Core, deps: { isCrossSigningKeyId: IsCros
   const { passwordConfig } = options
   const deleteDeviceHooks: DeleteDeviceHook[] = []
   const onRegistered: OnRegistered[] = []
+  const onDeactivated: OnDeactivated[] = []
   const caches = new CacheInvalidation({ database, hub, committer: core.committer('caches'), clock })
   const lastSeen = new LastSeen({ database, clock, onError: (error) => logger.error('storing last sights failed', { error }) })
   const authenticator = new AccessTokens({ database, hub, caches, clock, lastSeen, tracksPuppeteers: config.users.trackPuppetedUserIps })
@@ -78,8 +90,15 @@ export function assembleAccounts(core: Core, deps: { isCrossSigningKeyId: IsCros
       limits: { registration: ratelimits.rcRegistration, tokenValidity: ratelimits.rcRegistrationTokenValidity },
     },
   })
+  const accounts = new Accounts({
+    database, caches, background: core.background, passwords, sessions, lastSeen, serverName, onDeactivated,
+    passwordPolicy: passwordConfig.policy,
+  })
   return {
-    authenticator, login, sessions, registration, interactiveAuth, devices, caches, deleteDeviceHooks, onRegistered,
+    authenticator, login, sessions, registration, interactiveAuth, accounts, devices, caches, deleteDeviceHooks, onRegistered, onDeactivated,
+    sharedSecretRegistration: new SharedSecretRegistration({ database, clock, random, registration, secret: options.registrationSharedSecret }),
+    openIdTokens: new OpenIdTokens({ database, clock, random, serverName }),
+    start: () => accounts.start(),
     stop: () => lastSeen.flush(),
   }
 }

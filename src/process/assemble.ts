@@ -23,6 +23,7 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   const { config, clock, rateLimiter, database, hub, background } = core
   const accounts = assembleAccounts(core, { isCrossSigningKeyId: () => Promise.resolve(false) })
   const userData = assembleUserData(core)
+  accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? userData.profiles.clear(userId) : Promise.resolve()))
   accounts.onRegistered.push(({ userId, displayName }) => userData.profiles.create(userId, displayName))
   const rooms = assembleRooms(core)
   void rooms
@@ -32,6 +33,7 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
     async start() {
       for (const { name, lane, head } of await getLaneHeads(database)) hub.setHead(name as StreamName, lane, head)
       await userData.start()
+      await accounts.start()
     },
     async stop() {
       await userData.stop()

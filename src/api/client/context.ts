@@ -1,10 +1,13 @@
 import type { Config } from '../../config/config.ts'
 import type { RateLimiter } from '../../http/rate-limiter.ts'
+import type { Accounts } from '../../services/accounts/accounts.ts'
 import type { InteractiveAuth } from '../../services/accounts/interactive-auth.ts'
 import type { Login } from '../../services/accounts/login.ts'
+import type { OpenIdTokens } from '../../services/accounts/open-id.ts'
 import type { Registration } from '../../services/accounts/registration.ts'
 import type { Authenticator } from '../../services/accounts/requester.ts'
 import type { Sessions } from '../../services/accounts/sessions.ts'
+import type { SharedSecretRegistration } from '../../services/accounts/shared-secret-registration.ts'
 import type { Devices } from '../../services/devices/devices.ts'
 import type { Presence } from '../../services/ephemeral/presence.ts'
 import type { Typing } from '../../services/ephemeral/typing.ts'
@@ -23,7 +26,10 @@ export interface ClientContext {
   readonly login: Login
   readonly sessions: Sessions
   readonly registration: Registration
+  readonly sharedSecretRegistration: SharedSecretRegistration
   readonly interactiveAuth: InteractiveAuth
+  readonly accounts: Accounts
+  readonly openIdTokens: OpenIdTokens
   readonly devices: Devices
   readonly accountData: AccountData
   readonly tags: Tags

@@ -151,11 +151,14 @@ export class Sessions {
     await this.#caches.forget(ACCESS_TOKENS_CACHE, [requester.userId])
   }
 
-  /** Ends all logins of a user, but for the requester's own when that is given. */
-  async logoutAll(userId: UserId, except?: Requester): Promise<void> {
-    const deviceIds = (await getDevicesOfUser(this.#database, userId)).map((device) => device.deviceId).filter((id) => id !== except?.deviceId)
+  /** Ends all logins of a user, but for the excepted one. `alongside` issues further statements of the same transaction, before ours. */
+  async logoutAll(userId: UserId, options: { except?: Requester; alongside?: (tx: Queryable) => Promise<unknown> } = {}): Promise<void> {
+    const { except, alongside } = options
+    const devices = await getDevicesOfUser(this.#database, userId)
+    const deviceIds = devices.map((device) => device.deviceId).filter((deviceId) => deviceId !== except?.deviceId)
     await this.#devices.commitChange(userId, (tx) =>
       Promise.all([
+        alongside?.(tx),
         this.#devices.deleteWithin(tx, userId, deviceIds),
         deleteTokensWithoutDevice(tx, userId, except?.accessTokenId),
       ]))

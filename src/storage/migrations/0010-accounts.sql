@@ -140,3 +140,9 @@ CREATE TABLE cache_invalidations (
   keys text[],
   created_ts_ms bigint NOT NULL
 );
+
+-- Accounts that are closed, but whose rooms and data have not all been dealt with; taken up again after a restart.
+CREATE TABLE pending_deactivations (
+  user_id text PRIMARY KEY,
+  is_erased boolean NOT NULL
+);

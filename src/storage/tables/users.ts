@@ -124,3 +124,23 @@ export async function getUserIdByThreepid(tx: Queryable, threepid: { medium: str
   )
   return rows[0]?.userId
 }
+
+/** Notes that an account's rooms and data are still to be dealt with. */
+export async function insertPendingDeactivation(tx: Queryable, user: { userId: UserId; isErased: boolean }): Promise<void> {
+  await tx.query(
+    'insert_pending_deactivation',
+    `INSERT INTO pending_deactivations (user_id, is_erased) VALUES ($1, $2)
+     ON CONFLICT (user_id) DO UPDATE SET is_erased = pending_deactivations.is_erased OR EXCLUDED.is_erased`,
+    [user.userId, user.isErased],
+  )
+}
+
+/** Reads the accounts whose deactivation is not finished. */
+export async function getPendingDeactivations(tx: Queryable): Promise<{ userId: UserId; isErased: boolean }[]> {
+  return tx.query('get_pending_deactivations', 'SELECT user_id AS "userId", is_erased AS "isErased" FROM pending_deactivations LIMIT 1000')
+}
+
+/** Notes that everything of a closed account has been dealt with. */
+export async function deletePendingDeactivation(tx: Queryable, userId: UserId): Promise<void> {
+  await tx.query('delete_pending_deactivation', 'DELETE FROM pending_deactivations WHERE user_id = $1', [userId])
+}

@@ -1,0 +1,19 @@
+import { Type } from 'typebox'
+import { clientEndpoint } from '../client-endpoint.ts'
+
+/** Closes the requester's account for good, after confirmation. Spec: account_deactivation.yaml. */
+export const deactivateAccount = clientEndpoint({
+  operationId: 'deactivateAccount',
+  method: 'POST',
+  path: '/_matrix/client/v3/account/deactivate',
+  group: 'account',
+  auth: 'user',
+  body: Type.Object({ auth: Type.Optional(Type.Unknown()), erase: Type.Optional(Type.Boolean()), id_server: Type.Optional(Type.String()) }),
+  isBodyOptional: true,
+  async handler({ body, requester, request }, context) {
+    await context.interactiveAuth.requireOwner(requester, { method: request.method, url: request.url, auth: body.auth })
+    await context.accounts.deactivate(requester.userId, { isErased: body.erase ?? false })
+    // We bind nothing on identity servers, so nothing is left bound there.
+    return { id_server_unbind_result: 'success' }
+  },
+})

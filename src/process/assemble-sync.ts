@@ -1,0 +1,41 @@
+import { TimelineWriter } from '../services/sync/event-writer.ts'
+import { DeviceListSharing } from '../services/sync/device-list-sharing.ts'
+import { MemberEvents } from '../services/sync/member-events.ts'
+import { RoomSections } from '../services/sync/room-sections.ts'
+import { RoomSummaries } from '../services/sync/room-summaries.ts'
+import { RoomTimelines } from '../services/sync/room-timelines.ts'
+import { StateSections } from '../services/sync/state-sections.ts'
+import { SyncRooms } from '../services/sync/sync-rooms.ts'
+import { SyncService } from '../services/sync/sync-service.ts'
+import type { SyncSources } from '../services/sync/sync-sources.ts'
+import { TimelineLoader } from '../services/sync/timeline-loader.ts'
+import { UserFeeds } from '../services/sync/user-feeds.ts'
+import type { Core } from './assemble-core.ts'
+
+/** Wires /sync. */
+export function assembleSync(core: Core, sources: SyncSources): { readonly sync: SyncService; readonly summaries: RoomSummaries } {
+  const { database, hub, clock, memberships, events, clientEvents, background, config } = core
+  const timelines = new RoomTimelines({ hub })
+  const feeds = new UserFeeds({ hub, memberships, background })
+  const summaries = new RoomSummaries({ memberships, hub })
+  const memberEvents = new MemberEvents({ database, hub })
+  const sections = new RoomSections({
+    database,
+    loader: new TimelineLoader({ database, events, timelines }),
+    writer: new TimelineWriter({ clientEvents, events, clock }),
+    states: new StateSections({ database, memberEvents }),
+    summaries,
+    unreadCounts: sources.unreadCounts,
+    additionalStrippedTypes: config.rooms.roomPrejoinState.additionalEventTypes.map((event) => event.type),
+  })
+  const sync = new SyncService({
+    hub,
+    clock,
+    feeds,
+    rooms: new SyncRooms({ database, memberships, excludedRooms: config.rooms.excludeRoomsFromSync }),
+    sharing: new DeviceListSharing({ database, memberships, summaries, timelines }),
+    sections,
+    sources,
+  })
+  return { sync, summaries }
+}

@@ -1,0 +1,48 @@
+import { LRUCache } from 'lru-cache'
+import type { RoomId, UserId } from '../../protocol/ids.ts'
+import type { Database } from '../../storage/database.ts'
+import { getMemberEvents } from '../../storage/tables/sync-state.ts'
+import type { StreamHub } from '../../streams/stream-hub.ts'
+import { stateRecordToClientJson } from '../events/state-records.ts'
+
+const MEMBERS_MAX = 100_000
+
+/** Current member events in client format, for lazy loading: whoever speaks is looked up once. */
+export class MemberEvents {
+  readonly #database: Database
+  readonly #cache = new LRUCache<string, string>({ max: MEMBERS_MAX })
+
+  constructor(deps: { database: Database; hub: StreamHub }) {
+    this.#database = deps.database
+    deps.hub.onRow('events', (row) => {
+      if (row.membership === undefined || row.stateKey === undefined) return
+      // Only the unsigned part is missing, and state sections do without it.
+      this.#cache.set(keyOf(row.roomId, row.stateKey), `${row.clientJson}}`)
+    })
+  }
+
+  /** Gets the member events of the pairs, in one query for those not in memory. */
+  async get(pairs: readonly { readonly roomId: RoomId; readonly userId: UserId }[]): Promise<Map<string, string>> {
+    const found = new Map<string, string>()
+    const missing: { roomId: RoomId; userId: UserId }[] = []
+    for (const pair of pairs) {
+      const key = keyOf(pair.roomId, pair.userId)
+      const cached = this.#cache.get(key)
+      if (cached === undefined) missing.push(pair)
+      else found.set(key, cached)
+    }
+    if (missing.length === 0) return found
+    for (const record of await getMemberEvents(this.#database, missing)) {
+      const key = keyOf(record.roomId, record.stateKey)
+      const json = stateRecordToClientJson(record)
+      found.set(key, json)
+      this.#cache.set(key, json)
+    }
+    return found
+  }
+}
+
+/** The key of a member in the map that `get` returns. */
+export function keyOf(roomId: string, userId: string): string {
+  return `${roomId}\u0000${userId}`
+}

@@ -14,3 +14,12 @@ test('an unknown path is answered with M_UNRECOGNIZED', async () => {
   await using server = await TestServer.start()
   await server.anonymous().fails(404, 'M_UNRECOGNIZED', 'GET', '/_matrix/client/v3/no_such_thing')
 })
+
+test('a spawned server answers, survives being killed, and keeps its address', async () => {
+  await using server = await TestServer.spawn()
+  const client = server.anonymous()
+  await client.get('/_matrix/client/versions')
+  await server.kill()
+  await server.startAgain()
+  await client.get('/_matrix/client/versions')
+})

@@ -14,7 +14,8 @@ export interface SpecOperation {
   readonly path: string
   /** The file that it stands in, without folders. */
   readonly file: string
-  readonly needsToken: boolean
+  /** Whether a request needs an access token (or, between servers, a signature). */
+  readonly authentication: 'required' | 'optional' | 'none'
   readonly parameters: readonly SpecParameter[]
   readonly requestBody: SpecObject | undefined
   /** Keyed by status as text; a class such as `5XX` is possible. */
@@ -72,11 +73,17 @@ function readOperation(source: {
     method: source.method.toUpperCase(),
     path: source.path,
     file: source.file,
-    needsToken: Array.isArray(operation['security']) && operation['security'].length > 0,
+    authentication: readAuthentication(operation['security']),
     parameters: [...readParameters(item['parameters']), ...readParameters(operation['parameters'])],
     requestBody: isSpecObject(operation['requestBody']) ? operation['requestBody'] : undefined,
     responses,
   }
+}
+
+function readAuthentication(security: SpecValue | undefined): SpecOperation['authentication'] {
+  if (!Array.isArray(security) || security.length === 0) return 'none'
+  // An empty requirement among them means that there may be none.
+  return security.some((requirement) => isSpecObject(requirement) && Object.keys(requirement).length === 0) ? 'optional' : 'required'
 }
 
 function readParameters(value: SpecValue | undefined): SpecParameter[] {

@@ -6,7 +6,6 @@ import type { StreamName } from '../streams/streams.ts'
 import type { Logger } from '../util/logger.ts'
 import { assembleAccounts } from './assemble-accounts.ts'
 import { assembleCore } from './assemble-core.ts'
-import { assembleRooms } from './assemble-rooms.ts'
 import { assembleUserData } from './assemble-user-data.ts'
 
 /** Everything that one process consists of, wired. */
@@ -25,8 +24,6 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   const userData = assembleUserData(core)
   accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? userData.profiles.clear(userId) : Promise.resolve()))
   accounts.onRegistered.push(({ userId, displayName }) => userData.profiles.create(userId, displayName))
-  const rooms = assembleRooms(core)
-  void rooms
 
   return {
     client: { ...accounts, ...userData, config, clock, rateLimiter } as unknown as ClientContext,

@@ -181,7 +181,8 @@ function send(reply: FastifyReply, response: HttpResponse): FastifyReply {
   reply.headers(CORS_HEADERS)
   if (response.contentType !== undefined) reply.header('content-type', response.contentType)
   if (response.headers) reply.headers(response.headers)
-  return reply.send(response.body ?? '')
+  // As a string, the framework would add a charset to application/json, which has none (RFC 8259) and which clients compare.
+  return reply.send(typeof response.body === 'string' ? Buffer.from(response.body) : (response.body ?? ''))
 }
 
 class ServerRequest implements HttpRequest {

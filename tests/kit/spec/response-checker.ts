@@ -131,7 +131,7 @@ function documentedResponse(operation: SpecOperation, status: number): SpecObjec
 }
 
 function parseJsonBody(response: CheckedResponse): { value: unknown } | { problem: string } {
-  if (!/^application\/json\s*(?:;|$)/i.test(response.contentType ?? '')) {
+  if (response.contentType !== 'application/json') {
     return { problem: `the content type must be application/json, not ${response.contentType ?? 'missing'}` }
   }
   try {

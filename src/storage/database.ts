@@ -202,16 +202,26 @@ export class Database implements Queryable {
   }
 }
 
+const IN_FAILED_TRANSACTION = '25P02'
+
 class PooledTransaction implements Transaction {
   readonly #client: QueryClient
+  #failure: unknown
 
   constructor(client: pg.PoolClient) {
     this.#client = client as unknown as QueryClient
   }
 
   async query<Row extends object = Record<string, unknown>>(name: string, text: string, values: readonly unknown[] = []): Promise<Row[]> {
-    const result = await this.#client.query({ name, text, values: values as unknown[] })
-    return result.rows as Row[]
+    try {
+      const result = await this.#client.query({ name, text, values: values as unknown[] })
+      return result.rows as Row[]
+    } catch (error) {
+      // Statements behind the failed one were sent already and fail for its sake: its error is the one to tell.
+      if (this.#failure !== undefined && sqlState(error) === IN_FAILED_TRANSACTION) throw this.#failure
+      this.#failure ??= error
+      throw error
+    }
   }
 
   cork(): void {

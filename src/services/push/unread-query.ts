@@ -16,7 +16,8 @@ export interface RoomUnreadCounts extends UnreadCount {
   readonly threads: ReadonlyMap<string, UnreadCount>
 }
 
-interface RoomReading {
+/** How far the user has read of one room. */
+export interface RoomReading {
   readonly roomId: string
   readonly headOrdinal: number
   /** Everything up to here is read, in threads too. */
@@ -26,19 +27,35 @@ interface RoomReading {
 
 const NOTHING_READ: ReadPoint = { position: 0, ordinal: 0 }
 
-/** Counts from the database what the user has not read of rooms, as of the position `upTo`. Three statements at once, then one. */
-export async function queryUnreadCounts(
+/** How far the user has read of some rooms. */
+export interface Readings {
+  readonly rooms: readonly RoomReading[]
+  readonly threads: readonly { readonly roomId: string; readonly threadId: string; readonly position: number }[]
+}
+
+/** Reads how far the user has read, by receipts, own messages and joins. Three statements at once. */
+export async function queryReadings(
   database: Database,
-  of: { userId: UserId; roomIds: readonly RoomId[]; upTo: number; baselineOf: (roomId: RoomId) => PushBaseline },
-): Promise<Map<RoomId, RoomUnreadCounts>> {
+  of: { userId: UserId; roomIds: readonly RoomId[]; upTo: number },
+): Promise<Readings> {
   const [points, receipts, sent] = await Promise.all([
     getRoomReadPoints(database, of),
     getOwnReadReceipts(database, of),
     getSentInThreads(database, of),
   ])
   const receiptsByRoom = Map.groupBy(receipts, (receipt) => receipt.roomId)
-  const rooms = points.map((point) => findReading(point, receiptsByRoom.get(point.roomId) ?? []))
-  const threads = mergeThreads([...receipts.filter((receipt) => receipt.threadId !== '' && receipt.threadId !== 'main'), ...sent])
+  return {
+    rooms: points.map((point) => findReading(point, receiptsByRoom.get(point.roomId) ?? [])),
+    threads: mergeThreads([...receipts.filter((receipt) => receipt.threadId !== '' && receipt.threadId !== 'main'), ...sent]),
+  }
+}
+
+/** Counts from the database what the user has not read of rooms, as of the position `upTo`. */
+export async function queryUnreadCounts(
+  database: Database,
+  of: { userId: UserId; roomIds: readonly RoomId[]; upTo: number; baselineOf: (roomId: RoomId) => PushBaseline },
+): Promise<Map<RoomId, RoomUnreadCounts>> {
+  const { rooms, threads } = await queryReadings(database, of)
   const sums = await sumPushActions(database, {
     userId: of.userId,
     upTo: of.upTo,

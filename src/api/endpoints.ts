@@ -24,6 +24,14 @@ import { getWellknownSupport } from './client/server/support.ts'
 import {
   getProtocolMetadata, getProtocols, queryLocationByAlias, queryLocationByProtocol, queryUserByID, queryUserByProtocol,
 } from './client/server/third-party-lookup.ts'
+import { getNotifications } from './client/push/notifications.ts'
+import { getPushers, postPusher } from './client/push/pusher.ts'
+import {
+  deletePushRule, getPushRule, getPushRuleActions, getPushRules, getPushRulesGlobal, isPushRuleEnabled, setPushRule, setPushRuleActions,
+  setPushRuleEnabled,
+} from './client/push/pushrules.ts'
+import { setReadMarker } from './client/rooms/read-markers.ts'
+import { postReceipt } from './client/rooms/receipts.ts'
 import { getCapabilities } from './client/server/capabilities.ts'
 import { getVersions } from './client/server/versions.ts'
 import { getTurnServer } from './client/server/voip.ts'
@@ -52,10 +60,13 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   defineFilter, getFilter, setTyping, setPresence, getPresence,
 
   // rooms
+  postReceipt, setReadMarker,
 
   // encryption
 
   // push
+  getPushRules, getPushRulesGlobal, getPushRule, setPushRule, deletePushRule, isPushRuleEnabled, setPushRuleEnabled, getPushRuleActions,
+  setPushRuleActions, getNotifications, getPushers, postPusher,
 
   // media
 

@@ -1,11 +1,13 @@
 import type { ClientContext } from '../api/client/context.ts'
 import type { Config } from '../config/config.ts'
 import type { DatabaseOptions } from '../storage/database.ts'
+import { deletePushersOfDevices } from '../storage/tables/pushers.ts'
 import { getLaneHeads } from '../storage/tables/streams.ts'
 import type { StreamName } from '../streams/streams.ts'
 import type { Logger } from '../util/logger.ts'
 import { assembleAccounts } from './assemble-accounts.ts'
 import { assembleCore } from './assemble-core.ts'
+import { assemblePush } from './assemble-push.ts'
 import { assembleUserData } from './assemble-user-data.ts'
 
 /** Everything that one process consists of, wired. */
@@ -22,14 +24,18 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   const { config, clock, rateLimiter, database, hub, background } = core
   const accounts = assembleAccounts(core, { isCrossSigningKeyId: () => Promise.resolve(false) })
   const userData = assembleUserData(core)
+  const push = assemblePush(core, { markers: userData.accountData })
+  accounts.deleteDeviceHooks.push(deletePushersOfDevices)
+  accounts.onDeactivated.push(({ userId }) => push.pushers.deleteOfUser(userId))
   accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? userData.profiles.clear(userId) : Promise.resolve()))
   accounts.onRegistered.push(({ userId, displayName }) => userData.profiles.create(userId, displayName))
 
   return {
-    client: { ...accounts, ...userData, config, clock, rateLimiter } as unknown as ClientContext,
+    client: { ...accounts, ...userData, ...push, config, clock, rateLimiter } as unknown as ClientContext,
     async start() {
       for (const { name, lane, head } of await getLaneHeads(database)) hub.setHead(name as StreamName, lane, head)
       await userData.start()
+      push.start()
       await accounts.start()
     },
     async stop() {

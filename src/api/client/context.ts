@@ -10,7 +10,11 @@ import type { Sessions } from '../../services/accounts/sessions.ts'
 import type { SharedSecretRegistration } from '../../services/accounts/shared-secret-registration.ts'
 import type { Devices } from '../../services/devices/devices.ts'
 import type { Presence } from '../../services/ephemeral/presence.ts'
+import type { Receipts } from '../../services/ephemeral/receipts.ts'
 import type { Typing } from '../../services/ephemeral/typing.ts'
+import type { Notifications } from '../../services/push/notifications.ts'
+import type { PushRules } from '../../services/push/push-rules.ts'
+import type { Pushers } from '../../services/push/pushers.ts'
 import type { AccountData } from '../../services/user-data/account-data.ts'
 import type { FilterStore } from '../../services/user-data/filter-store.ts'
 import type { Profiles } from '../../services/user-data/profiles.ts'
@@ -37,4 +41,8 @@ export interface ClientContext {
   readonly profiles: Profiles
   readonly typing: Typing
   readonly presence: Presence
+  readonly receipts: Receipts
+  readonly pushRules: PushRules
+  readonly pushers: Pushers
+  readonly notifications: Notifications
 }

@@ -61,6 +61,8 @@ export class HttpServer<Context> {
       routerOptions: { ignoreTrailingSlash: true, maxParamLength: PARAM_CHARS_MAX },
       forceCloseConnections: 'idle',
       exposeHeadRoutes: true,
+      // Before routing: a path whose percent signs mean nothing, or no UTF-8.
+      frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) => this.#sendError(error, request, reply, 'none'),
     } as never) as unknown as FastifyInstance
     this.#app.removeAllContentTypeParsers()
     this.#app.addContentTypeParser('*', (_request: unknown, payload: unknown, done: (error: null, body: unknown) => void) => done(null, payload))

@@ -11,6 +11,7 @@ import type { RunningServer } from '../process/main.ts'
 import type { DatabaseOptions } from '../storage/database.ts'
 import { createLogger, DEFAULT_LOG_SETTINGS } from '../util/logger.ts'
 import type { Logger, RootLogger } from '../util/logger.ts'
+import { OperatorError } from '../util/operator-error.ts'
 import { systemRandom } from '../util/random.ts'
 import { EXIT } from './cli-error.ts'
 import { print, printError } from './command.ts'
@@ -118,7 +119,6 @@ function describeStartError(error: unknown): string {
   if (code === 'EADDRINUSE') return `another program listens on that port already (${error.message}); choose another one`
   if (code === 'EACCES' && 'port' in error)
     return `this user may not listen on port ${String(error.port)}; ports below 1024 need root or a proxy`
-  if (code === 'ECONNREFUSED' || code === 'ENOENT') return `the database cannot be reached: ${error.message}`
-  // Our own messages are sentences for admins; a stack belongs to what nobody foresaw.
-  return error.name === 'Error' && code === '' && error.cause === undefined ? error.message : (error.stack ?? error.message)
+  if (code === 'ECONNREFUSED' || code === 'ENOTFOUND') return `the database cannot be reached: ${error.message}`
+  return error instanceof OperatorError ? error.message : (error.stack ?? error.message)
 }

@@ -1,6 +1,7 @@
 import { cpSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename, dirname, join, relative } from 'node:path'
+import { OperatorError } from '../util/operator-error.ts'
 import { isSystemError } from '../util/system-error.ts'
 
 /** The programs of one PostgreSQL. */
@@ -18,7 +19,7 @@ export function findPostgresBinaries(): PostgresBinaries {
   try {
     entry = createRequire(import.meta.url).resolve(packageName)
   } catch (error) {
-    throw new Error(
+    throw new OperatorError(
       `The embedded PostgreSQL for this machine (${packageName}) is not installed. Run \`npm ci\`, or use an outside PostgreSQL with ` +
         '`database: { name: psycopg2, args: … }`.',
       { cause: error },

@@ -23,6 +23,7 @@ import type { DatabaseOptions } from '../storage/database.ts'
 import type { FileLock } from '../util/lock-file.ts'
 import { acquireFileLock, isProcessAlive, LockHeldError } from '../util/lock-file.ts'
 import type { Logger } from '../util/logger.ts'
+import { OperatorError } from '../util/operator-error.ts'
 import { isSystemError } from '../util/system-error.ts'
 import { canRun, canWrite, giveTo, listAccounts, POSTGRES_ENVIRONMENT } from './embedded-postgres-account.ts'
 import type { PostgresAccount } from './embedded-postgres-account.ts'
@@ -48,6 +49,8 @@ const STOP_TIMEOUT_MS = 8_000
 const POLL_MS = 20
 const LOG_BYTES_MAX = 10 * 1024 * 1024
 const RESTARTS_MAX = 5
+const LOCK_WAIT_MS = 3_000
+const LOCK_POLL_MS = 100
 const START_ATTEMPTS_MAX = 20
 const RESTART_DELAY_MS = 500
 
@@ -58,7 +61,7 @@ const RESTART_DELAY_MS = 500
 export async function startEmbeddedPostgres(deps: { dataDir: string; logger: Logger }): Promise<EmbeddedPostgres> {
   const logger = deps.logger.child('postgres')
   const root = prepareDirectory(deps.dataDir)
-  const lock = lockDirectory(root)
+  const lock = await lockDirectory(root, logger)
   try {
     const files = listFiles(root)
     // Before anything looks at the files: a postmaster may still be writing them.
@@ -95,26 +98,29 @@ function prepareDirectory(dataDir: string): string {
     mkdirSync(dataDir, { recursive: true, mode: 0o711 })
     return realpathSync(dataDir)
   } catch (error) {
-    throw new Error(`The data directory ${dataDir} cannot be made or read: ${messageOf(error)}`, { cause: error })
+    throw new OperatorError(`The data directory ${dataDir} cannot be made or read: ${messageOf(error)}`, { cause: error })
   }
 }
 
-function lockDirectory(root: string): FileLock {
-  try {
-    return acquireFileLock(join(root, 'lock'))
-  } catch (error) {
-    if (error instanceof LockHeldError) {
-      throw new Error(
-        `The database in ${root} is in use by process ${error.holderPid}. Stop that one first, or choose another data directory.`,
-        {
+/** Waits a little for another process to end: after a restart, the old one may still be writing its last things. */
+async function lockDirectory(root: string, logger: Logger): Promise<FileLock> {
+  for (let waitedMs = 0; ; waitedMs += LOCK_POLL_MS) {
+    try {
+      return acquireFileLock(join(root, 'lock'))
+    } catch (error) {
+      if (isSystemError(error, 'EACCES') || isSystemError(error, 'EPERM') || isSystemError(error, 'EROFS')) {
+        throw new OperatorError(`The data directory ${root} cannot be written by this user: ${messageOf(error)}`, {
           cause: error,
-        },
-      )
+        })
+      }
+      if (!(error instanceof LockHeldError)) throw error
+      if (error.holderPid === process.pid || waitedMs >= LOCK_WAIT_MS) {
+        const what = `The database in ${root} is in use by process ${error.holderPid}. Stop that one first, or choose another data directory.`
+        throw new OperatorError(what, { cause: error })
+      }
+      if (waitedMs === 0) logger.warn('another process uses the database; waiting for it to end', { pid: error.holderPid })
+      await sleep(LOCK_POLL_MS)
     }
-    if (isSystemError(error, 'EACCES') || isSystemError(error, 'EPERM') || isSystemError(error, 'EROFS')) {
-      throw new Error(`The data directory ${root} cannot be written by this user: ${messageOf(error)}`, { cause: error })
-    }
-    throw error
   }
 }
 
@@ -137,7 +143,7 @@ function chooseProgram(root: string, files: Files): { binaries: PostgresBinaries
     const copy = copyPostgresBinaries(installed, join(root, 'postgres-program'))
     if (canRun(account, copy.postgres)) return { binaries: copy, account }
   }
-  throw new Error(
+  throw new OperatorError(
     process.getuid?.() === 0
       ? `PostgreSQL does not run as root, and no other user can enter ${files.home}. Put the data directory where every user may pass ` +
           '(for example under /var/lib), or start the server as a plain user.'
@@ -174,7 +180,8 @@ async function createCluster({ binaries, account, files, logger }: Tools): Promi
       detached: true,
     })
     const status = await waitForExit(child)
-    if (status !== 0) throw new Error(`The database cluster could not be created; PostgreSQL said: ${readTail(files.log)}`)
+    if (status !== 0)
+      throw new OperatorError(`The database cluster could not be created; PostgreSQL said: ${readTail(files.log)}`)
   } finally {
     closeSync(log)
   }
@@ -203,7 +210,7 @@ async function stopProcess(pid: number): Promise<void> {
     }
     if (await waitUntil(() => !isProcessAlive(pid), STOP_TIMEOUT_MS)) return
   }
-  throw new Error(`PostgreSQL (process ${pid}) does not end`)
+  throw new OperatorError(`PostgreSQL (process ${pid}) does not end`)
 }
 
 function isPostmasterOf(pid: number, cluster: string): boolean {
@@ -296,7 +303,7 @@ class Supervisor implements EmbeddedPostgres {
     const isUp = await waitUntil(() => hasEnded || isReady(), START_TIMEOUT_MS)
     if (hasEnded || !isUp) {
       if (!hasEnded && child.pid !== undefined) await stopProcess(child.pid)
-      throw new Error(`PostgreSQL did not start; it said: ${readTail(files.log)}`)
+      throw new OperatorError(`PostgreSQL did not start; it said: ${readTail(files.log)}`)
     }
     child.once('exit', (status, signal) => this.#onExit(status ?? signal))
     logger.info('PostgreSQL is running', { pid: child.pid, account: account.description })
@@ -340,7 +347,9 @@ function prepareSockets(files: Files, account: PostgresAccount): void {
   const uid = process.getuid?.() ?? stats.uid
   // In a shared folder for temporary files, somebody else could have been there first.
   if (!stats.isDirectory() || (stats.uid !== uid && stats.uid !== account.owner?.uid)) {
-    throw new Error(`${files.sockets} belongs to somebody else; remove it, or choose a data directory with a shorter path`)
+    throw new OperatorError(
+      `${files.sockets} belongs to somebody else; remove it, or choose a data directory with a shorter path`,
+    )
   }
   // What a killed postmaster left: it is gone, and PostgreSQL would take its process id at its word.
   for (const name of readdirSync(files.sockets)) rmSync(join(files.sockets, name), { recursive: true })

@@ -3,7 +3,6 @@ import { Accounts } from '../services/accounts/accounts.ts'
 import type { OnDeactivated } from '../services/accounts/accounts.ts'
 import { InteractiveAuth } from '../services/accounts/interactive-auth.ts'
 import { Login } from '../services/accounts/login.ts'
-import type { IsCrossSigningKeyId } from '../services/accounts/login.ts'
 import { OpenIdTokens } from '../services/accounts/open-id.ts'
 import { PasswordHasher } from '../services/accounts/password-hasher.ts'
 import { Passwords } from '../services/accounts/passwords.ts'
@@ -14,6 +13,7 @@ import { SharedSecretRegistration } from '../services/accounts/shared-secret-reg
 import { Devices } from '../services/devices/devices.ts'
 import type { DeleteDeviceHook } from '../services/devices/devices.ts'
 import { LastSeen } from '../services/devices/last-seen.ts'
+import { getCrossSigningKeys } from '../storage/tables/cross-signing.ts'
 import { upsertDeviceListChanges } from '../storage/tables/device-lists.ts'
 import { CacheInvalidation } from '../streams/cache-invalidation.ts'
 import type { Core } from './assemble-core.ts'
@@ -42,7 +42,7 @@ export interface AccountServices {
 }
 
 /** Wires accounts and devices. */
-export function assembleAccounts(core: Core, deps: { isCrossSigningKeyId: IsCrossSigningKeyId }): AccountServices {
+export function assembleAccounts(core: Core): AccountServices {
   const { config, database, hub, clock, random, rateLimiter, serverName, logger } = core
   const { registration: options, ratelimits } = config
   const { passwordConfig } = options
@@ -74,7 +74,8 @@ export function assembleAccounts(core: Core, deps: { isCrossSigningKeyId: IsCros
       existingSession: options.loginViaExistingSession,
       limits: ratelimits.rcLogin,
     },
-    isCrossSigningKeyId: deps.isCrossSigningKeyId,
+    isCrossSigningKeyId: async (userId, deviceId) =>
+      (await getCrossSigningKeys(database, [userId])).some(({ publicKey }) => publicKey === deviceId),
   })
   const registration = new Registration({
     database, clock, random, rateLimiter, interactiveAuth, passwords, sessions, onRegistered,

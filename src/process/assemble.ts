@@ -22,7 +22,7 @@ export interface Assembly {
 export function assemble(deps: { config: Config; logger: Logger; databaseOptions: DatabaseOptions }): Assembly {
   const core = assembleCore(deps)
   const { config, clock, rateLimiter, database, hub, background } = core
-  const accounts = assembleAccounts(core, { isCrossSigningKeyId: () => Promise.resolve(false) })
+  const accounts = assembleAccounts(core)
   const userData = assembleUserData(core)
   const push = assemblePush(core, { markers: userData.accountData })
   accounts.deleteDeviceHooks.push(deletePushersOfDevices)

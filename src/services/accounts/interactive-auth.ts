@@ -5,9 +5,7 @@ import { isJsonObject } from '../../protocol/json.ts'
 import type { JsonObject, JsonValue } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
 import { getConfirmedTsMs, updateConfirmedTsMs } from '../../storage/tables/access-tokens.ts'
-import {
-  completeUiAuthStages, deleteUiAuthSession, getUiAuthSession, insertUiAuthSession, noteInUiAuthSession,
-} from '../../storage/tables/ui-auth.ts'
+import { completeUiAuthStages, deleteUiAuthSession, getUiAuthSession, insertUiAuthSession } from '../../storage/tables/ui-auth.ts'
 import { getUser } from '../../storage/tables/users.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { Random } from '../../util/random.ts'
@@ -40,9 +38,9 @@ export interface ConfirmRequest {
   readonly params?: JsonObject
 }
 
-/** A confirmed operation. */
+/** A confirmed operation. The caller ends the session, or stores its completion together with what it confirmed. */
 export interface Confirmation {
-  /** The session that was completed; undefined where everything came in one request. */
+  /** Undefined where everything came in one request. */
   readonly sessionId: string | undefined
   readonly completed: JsonObject
   readonly notes: JsonObject
@@ -145,7 +143,6 @@ export class InteractiveAuth {
     const outcome = stage === undefined || Object.hasOwn(before, stage) ? {} : await this.#tryStage(request, { stage, auth: given, before })
     const completed: JsonObject = { ...before, ...outcome.proved }
     if (request.flows.some((flow) => flow.every((one) => Object.hasOwn(completed, one)))) {
-      if (session && outcome.proved) await completeUiAuthStages(this.#database, session.sessionId, outcome.proved)
       return { sessionId: session?.sessionId, completed, notes: session?.notes ?? {} }
     }
     const sessionId = session?.sessionId ?? this.#random.letters(SESSION_ID_LETTERS)
@@ -207,11 +204,6 @@ export class InteractiveAuth {
       if (!(error instanceof MatrixError) || error instanceof ForeignOwner || FATAL_ERRCODES.has(error.errcode)) throw error
       return { failure: error }
     }
-  }
-
-  /** Remembers something with a session. */
-  async note(sessionId: string, notes: JsonObject): Promise<void> {
-    await noteInUiAuthSession(this.#database, sessionId, notes)
   }
 
   /** Ends a session: it confirmed what it was for. */

@@ -116,6 +116,7 @@ function readIdentifier(credentials: JsonObject): JsonObject {
 function requireText(object: JsonObject, name: string): string {
   const value = object[name]
   if (typeof value !== 'string') throw new MatrixError('M_MISSING_PARAM', `Missing parameter: identifier.${name}`)
+  if (value.includes('\u0000')) throw new MatrixError('M_INVALID_PARAM', `identifier.${name} contains U+0000`)
   return value
 }
 

@@ -3,9 +3,10 @@ import { MatrixError } from '../../protocol/errors.ts'
 import { localpartOf, makeUserId } from '../../protocol/ids.ts'
 import type { ServerName, UserId } from '../../protocol/ids.ts'
 import type { JsonObject } from '../../protocol/json.ts'
-import type { Database } from '../../storage/database.ts'
+import type { Database, Queryable } from '../../storage/database.ts'
 import { isUniqueViolation } from '../../storage/database.ts'
 import { isRegistrationTokenValid, returnRegistrationToken, useRegistrationToken } from '../../storage/tables/registration-tokens.ts'
+import { finishUiAuthSession } from '../../storage/tables/ui-auth.ts'
 import { getUser, getUsersIgnoringCase, insertUser } from '../../storage/tables/users.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { Random } from '../../util/random.ts'
@@ -134,7 +135,7 @@ export class Registration {
     await this.#checkFree(userId)
     this.#rateLimiter.consume(`registration:${request.remoteAddress}`, this.#options.limits.registration)
     const passwordHash = await this.#passwords.hash(request.password)
-    const registered = await this.#withRegistrationToken(confirmation, () =>
+    return this.#withRegistrationToken(confirmation, () =>
       this.#create({
         userId,
         passwordHash,
@@ -143,9 +144,8 @@ export class Registration {
         isGuest: false,
         userType: undefined,
         device: request.inhibitsLogin ? undefined : request.device,
+        confirmation,
       }))
-    if (confirmation.sessionId !== undefined) await this.#interactiveAuth.note(confirmation.sessionId, { registered_user_id: userId })
-    return registered
   }
 
   /** Answers a retry: the account is there, only the client never learned of it. */
@@ -234,13 +234,15 @@ export class Registration {
     isGuest: boolean
     userType: string | undefined
     device: DeviceRequest | undefined
+    confirmation?: Confirmation
   }): Promise<Registered> {
-    const { userId, passwordHash, isAdmin, isGuest, userType, device } = account
+    const { userId, passwordHash, isAdmin, isGuest, userType, device, confirmation } = account
     const row = { userId, passwordHash, createdTsMs: this.#clock.nowMs(), isAdmin, isGuest, userType, appserviceId: undefined }
+    const write = (tx: Queryable): Promise<unknown> => Promise.all([insertUser(tx, row), finish(tx, userId, confirmation)])
     let session: Session | undefined
     try {
-      if (device) session = await this.#sessions.create(userId, device, (tx) => insertUser(tx, row))
-      else await insertUser(this.#database, row)
+      if (device) session = await this.#sessions.create(userId, device, write)
+      else await this.#database.transaction('register', write)
     } catch (error) {
       if (isUniqueViolation(error)) throw new MatrixError('M_USER_IN_USE', 'User ID already taken', { cause: error })
       throw error
@@ -268,6 +270,11 @@ export class Registration {
     if (!this.#options.isEnabled) throw new MatrixError('M_FORBIDDEN', 'Registration has been disabled')
     return isTokenShape(token) && isRegistrationTokenValid(this.#database, token, this.#clock.nowMs())
   }
+}
+
+async function finish(tx: Queryable, userId: UserId, confirmation: Confirmation | undefined): Promise<void> {
+  if (confirmation?.sessionId === undefined) return
+  await finishUiAuthSession(tx, confirmation.sessionId, { completed: confirmation.completed, notes: { registered_user_id: userId } })
 }
 
 function isTokenShape(token: string): boolean {

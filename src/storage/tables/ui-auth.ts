@@ -60,10 +60,14 @@ export async function completeUiAuthStages(tx: Queryable, sessionId: string, com
   ])
 }
 
-/** Remembers something with a session. */
-export async function noteInUiAuthSession(tx: Queryable, sessionId: string, notes: JsonObject): Promise<void> {
-  await tx.query('note_in_ui_auth_session', 'UPDATE ui_auth_sessions SET notes = notes || $2 WHERE session_id = $1', [
-    sessionId, JSON.stringify(notes),
+/** Stores that a session is complete, and what came of it: a client that never got the answer may ask again. */
+export async function finishUiAuthSession(
+  tx: Queryable,
+  sessionId: string,
+  outcome: { readonly completed: JsonObject; readonly notes: JsonObject },
+): Promise<void> {
+  await tx.query('finish_ui_auth_session', 'UPDATE ui_auth_sessions SET completed = $2, notes = notes || $3 WHERE session_id = $1', [
+    sessionId, JSON.stringify(outcome.completed), JSON.stringify(outcome.notes),
   ])
 }
 

@@ -1,0 +1,31 @@
+import type { RoomId } from '../../protocol/ids.ts'
+import type { Queryable } from '../database.ts'
+import type { StateRecord } from './room-state.ts'
+
+/** Queries over tables rooms, room_head, state_slots, state_intervals for readers of rooms. Schema: migrations/0002-rooms-and-events.sql. */
+
+export type RoomStateRow = StateRecord & { readonly roomId: RoomId; readonly roomVersion: string }
+
+const COLUMNS = `r.room_id AS "roomId", r.room_version AS "roomVersion", e.event_nid AS "eventNid", e.event_id AS "eventId", e.type,
+  e.state_key AS "stateKey", e.redacted_by AS "redactedBy", e.json`
+
+/** Reads single slots of one room as of a position. */
+export async function getRoomSlots(
+  tx: Queryable,
+  key: { readonly roomId: string; readonly position: number; readonly slots: readonly { readonly type: string; readonly stateKey: string }[] },
+): Promise<RoomStateRow[]> {
+  return tx.query(
+    'get_room_slots',
+    `SELECT ${COLUMNS} FROM unnest($3::text[], $4::text[]) AS n(type, state_key)
+       JOIN rooms r ON r.room_id = $1
+       JOIN state_slots s ON s.type = n.type AND s.state_key = n.state_key
+       JOIN state_intervals i ON i.slot_nid = s.slot_nid AND i.room_nid = r.room_nid AND i.from_pos <= $2 AND i.to_pos > $2
+       JOIN events e USING (event_nid)`,
+    [key.roomId, key.position, key.slots.map((slot) => slot.type), key.slots.map((slot) => slot.stateKey)],
+  )
+}
+
+/** Tells whether we know the room. */
+export async function getIsRoomKnown(tx: Queryable, roomId: RoomId): Promise<boolean> {
+  return (await tx.query('get_is_room_known', `SELECT 1 FROM rooms WHERE room_id = $1`, [roomId])).length > 0
+}

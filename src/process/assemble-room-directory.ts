@@ -1,0 +1,30 @@
+import type { EventsWriter } from '../services/events/event-intent.ts'
+import { RoomAliases } from '../services/rooms/aliases.ts'
+import { DirectoryRules } from '../services/rooms/directory-rules.ts'
+import { RoomDirectory } from '../services/rooms/directory.ts'
+import { RoomSlots } from '../services/rooms/reading/room-slots.ts'
+import type { Core } from './assemble-core.ts'
+
+/** Names and listing of rooms: what room creation needs as well as readers. */
+export interface RoomDirectoryServices {
+  readonly roomSlots: RoomSlots
+  readonly roomAliases: RoomAliases
+  readonly roomDirectory: RoomDirectory
+}
+
+export function assembleRoomDirectory(core: Core, deps: { writer: EventsWriter }): RoomDirectoryServices {
+  const { config, database, clock, memberships, serverName, logger } = core
+  const roomSlots = new RoomSlots({ database })
+  return {
+    roomSlots,
+    roomAliases: new RoomAliases({
+      database, clock, serverName, memberships,
+      slots: roomSlots,
+      writer: deps.writer,
+      rules: new DirectoryRules(config.rooms.aliasCreationRules),
+      requiresMembership: config.rooms.requireMembershipForAliases,
+      onError: (error) => logger.error('updating a canonical alias failed', { error }),
+    }),
+    roomDirectory: new RoomDirectory({ database, clock, memberships, slots: roomSlots, rules: new DirectoryRules(config.rooms.roomListPublicationRules) }),
+  }
+}

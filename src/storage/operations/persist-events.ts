@@ -133,7 +133,7 @@ function insertEvents(tx: Queryable, { lane, events }: EventBatch): Promise<unkn
     'insert_events',
     `INSERT INTO events (event_nid, room_nid, event_id, lane, position, depth, type, state_key, sender, origin_server_ts, relation_type,
                          relates_to, redacts, base_pos, notify_ordinal, thread_id, replaces_nid, txn_device, txn_id, txn_scope, json)
-     SELECT n.event_nid, n.room_nid, n.event_id, $1, claimed_pos(1, $1, n.index), n.depth, n.type, n.state_key, n.sender, n.ts, n.relation_type,
+     SELECT n.event_nid, n.room_nid, n.event_id, $1::int, claimed_pos(1, $1, n.index), n.depth, n.type, n.state_key, n.sender, n.ts, n.relation_type,
             n.relates_to, n.redacts, claimed_pos(1, $1, n.index) - 1, n.ordinal, n.thread_id, n.replaces_nid, n.txn_device, n.txn_id, n.txn_scope, n.json
        FROM unnest($2::int[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[],
                    $12::text[], $13::text[], $14::bigint[], $15::text[], $16::bigint[], $17::text[], $18::text[], $19::text[], $20::text[])

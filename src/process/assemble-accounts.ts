@@ -50,7 +50,11 @@ export function assembleAccounts(core: Core): AccountServices {
   const onRegistered: OnRegistered[] = []
   const onDeactivated: OnDeactivated[] = []
   const caches = new CacheInvalidation({ database, hub, committer: core.committer('caches'), clock })
-  const lastSeen = new LastSeen({ database, clock, onError: (error) => logger.error('storing last sights failed', { error }) })
+  const lastSeen = new LastSeen({
+    database, clock,
+    keptMs: config.server.userIpsMaxAgeMs,
+    onError: (error) => logger.error('storing last sights failed', { error }),
+  })
   const authenticator = new AccessTokens({ database, hub, caches, clock, lastSeen, tracksPuppeteers: config.users.trackPuppetedUserIps })
   const devices = new Devices({
     database,

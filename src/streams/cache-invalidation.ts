@@ -1,8 +1,12 @@
-import type { Database } from '../storage/database.ts'
-import { getCacheInvalidations, insertCacheInvalidation } from '../storage/tables/cache-invalidations.ts'
+import type { Database, Queryable } from '../storage/database.ts'
+import { deleteCacheInvalidationsBefore, getCacheInvalidations, insertCacheInvalidation } from '../storage/tables/cache-invalidations.ts'
 import type { Clock } from '../util/clock.ts'
 import type { LaneCommitter } from './lane-committer.ts'
 import type { StreamHub } from './stream-hub.ts'
+
+/** How long rows are kept: a process that is further behind has nothing left in its caches. */
+const KEPT_MS = 24 * 3600_000
+const PRUNE_EVERY_MS = 3600_000
 
 /** Forgets the keys of one cache; null means everything. Must not throw and must not wait. */
 export type Forget = (keys: readonly string[] | null) => void
@@ -12,6 +16,7 @@ export class CacheInvalidation {
   readonly #committer: LaneCommitter<'caches'>
   readonly #clock: Clock
   readonly #caches = new Map<string, Forget[]>()
+  #prunedMs = 0
 
   constructor(deps: { database: Database; hub: StreamHub; committer: LaneCommitter<'caches'>; clock: Clock }) {
     this.#committer = deps.committer
@@ -33,8 +38,15 @@ export class CacheInvalidation {
   async forget(cache: string, keys: readonly string[] | null): Promise<void> {
     await this.#committer.commit({
       count: 1,
-      write: (tx, index) => insertCacheInvalidation(tx, index, { cache, keys, createdTsMs: this.#clock.nowMs() }),
+      write: (tx, index) => Promise.all([insertCacheInvalidation(tx, index, { cache, keys, createdTsMs: this.#clock.nowMs() }), this.#prune(tx)]),
       rows: () => [{ cache, keys }],
     })
+  }
+
+  async #prune(tx: Queryable): Promise<void> {
+    const nowMs = this.#clock.nowMs()
+    if (nowMs - this.#prunedMs < PRUNE_EVERY_MS) return
+    this.#prunedMs = nowMs
+    await deleteCacheInvalidationsBefore(tx, nowMs - KEPT_MS)
   }
 }

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { Database } from '../../storage/database.ts'
-import { upsertSights } from '../../storage/tables/devices.ts'
+import { deleteSightsBefore, upsertSights } from '../../storage/tables/devices.ts'
 import type { SightRow } from '../../storage/tables/devices.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { Requester } from '../accounts/requester.ts'
@@ -8,6 +8,7 @@ import type { Requester } from '../accounts/requester.ts'
 /** A device's last sight may be this much out of date. */
 const GRANULARITY_MS = 120_000
 const FLUSH_DELAY_MS = 5_000
+const PRUNE_EVERY_MS = 3600_000
 const RECENT_MAX = 100_000
 /** Sights that wait at the most; more are dropped, the next request of the device brings another one. */
 const PENDING_MAX = 20_000
@@ -19,14 +20,23 @@ export class LastSeen {
   readonly #database: Database
   readonly #clock: Clock
   readonly #onError: (error: unknown) => void
+  readonly #keptMs: number | undefined
   readonly #recent = new LRUCache<string, number>({ max: RECENT_MAX })
   #pending = new Map<string, SightRow>()
   #timer: NodeJS.Timeout | undefined
   #flushing: Promise<void> = Promise.resolve()
+  #prunedMs = 0
 
-  constructor(deps: { database: Database; clock: Clock; onError: (error: unknown) => void }) {
+  constructor(deps: {
+    database: Database
+    clock: Clock
+    /** Option `user_ips_max_age`: how long addresses are kept; undefined is for ever. */
+    keptMs: number | undefined
+    onError: (error: unknown) => void
+  }) {
     this.#database = deps.database
     this.#clock = deps.clock
+    this.#keptMs = deps.keptMs
     this.#onError = deps.onError
   }
 
@@ -54,8 +64,16 @@ export class LastSeen {
     this.#timer = undefined
     const sights = [...distinct(this.#pending.values())]
     this.#pending = new Map()
-    if (sights.length > 0) this.#flushing = this.#flushing.then(() => upsertSights(this.#database, sights)).catch(this.#onError)
+    if (sights.length > 0) this.#flushing = this.#flushing.then(() => this.#store(sights)).catch(this.#onError)
     return this.#flushing
+  }
+
+  async #store(sights: readonly SightRow[]): Promise<void> {
+    await upsertSights(this.#database, sights)
+    const nowMs = this.#clock.nowMs()
+    if (this.#keptMs === undefined || nowMs - this.#prunedMs < PRUNE_EVERY_MS) return
+    this.#prunedMs = nowMs
+    await deleteSightsBefore(this.#database, nowMs - this.#keptMs)
   }
 }
 

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { chownSync, lchownSync, readdirSync, statSync } from 'node:fs'
+import { userInfo } from 'node:os'
 import { join } from 'node:path'
 
 // "nobody" on Linux; PostgreSQL refuses to run as root.
@@ -29,7 +30,9 @@ const OWN_ACCOUNT: PostgresAccount = {
  * keeps one capability, to pass closed folders where namespaces are forbidden.
  */
 export function listAccounts(directory: string): readonly PostgresAccount[] {
-  return process.getuid?.() === 0 ? [otherUser(directory), ROOT_IN_NAMESPACE, OTHER_USER_WITH_CAPABILITY] : [OWN_ACCOUNT]
+  if (process.getuid?.() === 0) return [otherUser(directory), inNamespace({ uid: 0, gid: 0 }), OTHER_USER_WITH_CAPABILITY]
+  // Containers often run under a number that has no name; PostgreSQL refuses to make a cluster then, but not in a namespace.
+  return hasName() ? [OWN_ACCOUNT] : [inNamespace(undefined), OWN_ACCOUNT]
 }
 
 /** Gives a folder and all in it to the account, where it is not its own yet. */
@@ -49,13 +52,24 @@ function otherUser(directory: string): PostgresAccount {
   return { description: `user id ${owner.uid}`, owner, wrap: (command, args) => ({ command, args, ...owner }) }
 }
 
-const ROOT_IN_NAMESPACE: PostgresAccount = {
-  description: 'a user namespace',
-  owner: { uid: 0, gid: 0 },
-  wrap: (command, args) => ({
-    command: 'unshare',
-    args: ['--user', '--map-user=1000', '--map-group=1000', '--', command, ...args],
-  }),
+function inNamespace(owner: PostgresAccount['owner']): PostgresAccount {
+  return {
+    description: 'a user namespace',
+    owner,
+    wrap: (command, args) => ({
+      command: 'unshare',
+      args: ['--user', `--map-user=${NOBODY}`, `--map-group=${NOBODY}`, '--', command, ...args],
+    }),
+  }
+}
+
+function hasName(): boolean {
+  try {
+    return userInfo().username !== ''
+  } catch (error) {
+    if (error instanceof Error && 'code' in error) return false
+    throw error
+  }
 }
 
 const OTHER_USER_WITH_CAPABILITY: PostgresAccount = {

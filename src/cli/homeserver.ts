@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { listWrittenOptions, loadConfig } from '../config/config.ts'
 import { loadOrCreateSigningKeys, signingKeyPathOf } from '../config/signing-keys.ts'
+import { readEnvironment } from '../util/environment.ts'
 import { systemRandom } from '../util/random.ts'
 import { CliError, EXIT } from './cli-error.ts'
 import { print } from './command.ts'
@@ -62,7 +63,7 @@ export const homeserverCommand: Command = {
   flags: FLAGS,
   async run(args) {
     const { flags } = parseFlags(args, FLAGS)
-    const files = flags['config-path'] ?? []
+    const files = flags['config-path'] ?? listDefaultFiles()
     if (files.length === 0)
       throw new CliError('name a configuration file with -c; --generate-config --server-name NAME -c FILE makes one')
     if (flags['generate-config'] === true) return generate(files, flags)
@@ -71,6 +72,12 @@ export const homeserverCommand: Command = {
     if (flags['no-secrets-in-config'] === true) refuseSecrets(files)
     return runServer(loadConfig(files, overrides))
   },
+}
+
+/** Containers name the configuration in the environment, as with Synapse's image. */
+function listDefaultFiles(): string[] {
+  const path = readEnvironment('SYNAPSE_CONFIG_PATH')
+  return path === undefined ? [] : [path]
 }
 
 function generate(files: readonly string[], flags: Flags): number {

@@ -1,13 +1,16 @@
+import type { Config } from '../config/config.ts'
+import type { ServerName } from '../protocol/ids.ts'
 import { AccessTokens } from '../services/accounts/access-tokens.ts'
 import { Accounts } from '../services/accounts/accounts.ts'
 import type { OnDeactivated } from '../services/accounts/accounts.ts'
 import { InteractiveAuth } from '../services/accounts/interactive-auth.ts'
 import { Login } from '../services/accounts/login.ts'
+import type { IsCrossSigningKeyId, LoginOptions } from '../services/accounts/login.ts'
 import { OpenIdTokens } from '../services/accounts/open-id.ts'
 import { PasswordHasher } from '../services/accounts/password-hasher.ts'
 import { Passwords } from '../services/accounts/passwords.ts'
 import { Registration } from '../services/accounts/registration.ts'
-import type { OnRegistered } from '../services/accounts/registration.ts'
+import type { OnRegistered, RegistrationOptions } from '../services/accounts/registration.ts'
 import { Sessions } from '../services/accounts/sessions.ts'
 import { SharedSecretRegistration } from '../services/accounts/shared-secret-registration.ts'
 import { Devices } from '../services/devices/devices.ts'
@@ -43,19 +46,90 @@ export interface AccountServices {
 
 /** Wires accounts and devices. */
 export function assembleAccounts(core: Core): AccountServices {
-  const { config, database, hub, clock, random, rateLimiter, serverName, logger } = core
+  const { config, database, clock, random, rateLimiter, serverName, background } = core
   const { registration: options, ratelimits } = config
   const { passwordConfig } = options
-  const deleteDeviceHooks: DeleteDeviceHook[] = []
   const onRegistered: OnRegistered[] = []
   const onDeactivated: OnDeactivated[] = []
+  const devices = assembleDevices(core)
+  const { caches, sessions, lastSeen } = devices
+  const hasher = new PasswordHasher({ rounds: options.bcryptRounds, pepper: passwordConfig.pepper })
+  const passwords = new Passwords({
+    database,
+    hasher,
+    rateLimiter,
+    serverName,
+    failedAttempts: ratelimits.rcLogin.failedAttempts,
+  })
+  const interactiveAuth = new InteractiveAuth({
+    database,
+    clock,
+    random,
+    passwords,
+    isPasswordEnabled: passwordConfig.enabled !== false && passwordConfig.localdbEnabled,
+    sessionTimeoutMs: options.uiAuth.sessionTimeoutMs,
+  })
+  const isCrossSigningKeyId: IsCrossSigningKeyId = async (userId, deviceId) =>
+    (await getCrossSigningKeys(database, [userId])).some(({ publicKey }) => publicKey === deviceId)
+  const parts = { database, clock, random, rateLimiter, passwords, sessions }
+  const login = new Login({ ...parts, options: loginOptions(config), isCrossSigningKeyId })
+  const registration = new Registration({
+    ...parts,
+    interactiveAuth,
+    onRegistered,
+    options: registrationOptions(config, serverName),
+  })
+  const passwordPolicy = passwordConfig.policy
+  const accounts = new Accounts({
+    database,
+    caches,
+    background,
+    passwords,
+    sessions,
+    lastSeen,
+    serverName,
+    passwordPolicy,
+    onDeactivated,
+  })
+  return {
+    ...devices,
+    login,
+    registration,
+    interactiveAuth,
+    accounts,
+    onRegistered,
+    onDeactivated,
+    sharedSecretRegistration: new SharedSecretRegistration({
+      database,
+      clock,
+      random,
+      registration,
+      secret: options.registrationSharedSecret,
+    }),
+    openIdTokens: new OpenIdTokens({ database, clock, random, serverName }),
+    start: () => accounts.start(),
+    stop: () => lastSeen.flush(),
+  }
+}
+
+/** Devices and their tokens. */
+function assembleDevices(core: Core): Pick<
+  AccountServices,
+  'authenticator' | 'caches' | 'deleteDeviceHooks' | 'devices' | 'sessions'
+> & {
+  lastSeen: LastSeen
+} {
+  const { config, database, hub, clock, random, logger } = core
+  const deleteDeviceHooks: DeleteDeviceHook[] = []
   const caches = new CacheInvalidation({ database, hub, committer: core.committer('caches'), clock })
   const lastSeen = new LastSeen({
-    database, clock,
+    database,
+    clock,
     keptMs: config.server.userIpsMaxAgeMs,
     onError: (error) => logger.error('storing last sights failed', { error }),
   })
-  const authenticator = new AccessTokens({ database, hub, caches, clock, lastSeen, tracksPuppeteers: config.users.trackPuppetedUserIps })
+  const tracksPuppeteers = config.users.trackPuppetedUserIps
+  const authenticator = new AccessTokens({ database, hub, caches, clock, lastSeen, tracksPuppeteers })
   const devices = new Devices({
     database,
     committer: core.committer('device_lists'),
@@ -63,47 +137,28 @@ export function assembleAccounts(core: Core): AccountServices {
     recordChange: (tx, userId, index) => upsertDeviceListChanges(tx, index, [{ userId, viewerId: undefined }]),
     deleteHooks: deleteDeviceHooks,
   })
-  const sessions = new Sessions({ database, devices, caches, clock, random, lifetimes: options })
-  const hasher = new PasswordHasher({ rounds: options.bcryptRounds, pepper: passwordConfig.pepper })
-  const passwords = new Passwords({ database, hasher, rateLimiter, serverName, failedAttempts: ratelimits.rcLogin.failedAttempts })
-  const interactiveAuth = new InteractiveAuth({
-    database, clock, random, passwords,
-    isPasswordEnabled: passwordConfig.enabled !== false && passwordConfig.localdbEnabled,
-    sessionTimeoutMs: options.uiAuth.sessionTimeoutMs,
-  })
-  const login = new Login({
-    database, clock, random, rateLimiter, passwords, sessions,
-    options: {
-      isPasswordEnabled: passwordConfig.enabled === true && passwordConfig.localdbEnabled,
-      existingSession: options.loginViaExistingSession,
-      limits: ratelimits.rcLogin,
-    },
-    isCrossSigningKeyId: async (userId, deviceId) =>
-      (await getCrossSigningKeys(database, [userId])).some(({ publicKey }) => publicKey === deviceId),
-  })
-  const registration = new Registration({
-    database, clock, random, rateLimiter, interactiveAuth, passwords, sessions, onRegistered,
-    options: {
-      serverName,
-      isEnabled: options.enableRegistration,
-      requiresToken: options.registrationRequiresToken,
-      requiresThreepid: options.registrationsRequire3pid.length > 0,
-      allowsGuests: options.allowGuestAccess,
-      inhibitsUserInUseError: options.inhibitUserInUseError,
-      allowsUnderscore: options.allowUnderscorePrefixedLocalpart,
-      passwordPolicy: passwordConfig.policy,
-      limits: { registration: ratelimits.rcRegistration, tokenValidity: ratelimits.rcRegistrationTokenValidity },
-    },
-  })
-  const accounts = new Accounts({
-    database, caches, background: core.background, passwords, sessions, lastSeen, serverName, onDeactivated,
-    passwordPolicy: passwordConfig.policy,
-  })
+  const sessions = new Sessions({ database, devices, caches, clock, random, lifetimes: config.registration })
+  return { authenticator, caches, deleteDeviceHooks, devices, sessions, lastSeen }
+}
+
+function loginOptions({ registration, ratelimits }: Config): LoginOptions {
   return {
-    authenticator, login, sessions, registration, interactiveAuth, accounts, devices, caches, deleteDeviceHooks, onRegistered, onDeactivated,
-    sharedSecretRegistration: new SharedSecretRegistration({ database, clock, random, registration, secret: options.registrationSharedSecret }),
-    openIdTokens: new OpenIdTokens({ database, clock, random, serverName }),
-    start: () => accounts.start(),
-    stop: () => lastSeen.flush(),
+    isPasswordEnabled: registration.passwordConfig.enabled === true && registration.passwordConfig.localdbEnabled,
+    existingSession: registration.loginViaExistingSession,
+    limits: ratelimits.rcLogin,
+  }
+}
+
+function registrationOptions({ registration, ratelimits }: Config, serverName: ServerName): RegistrationOptions {
+  return {
+    serverName,
+    isEnabled: registration.enableRegistration,
+    requiresToken: registration.registrationRequiresToken,
+    requiresThreepid: registration.registrationsRequire3pid.length > 0,
+    allowsGuests: registration.allowGuestAccess,
+    inhibitsUserInUseError: registration.inhibitUserInUseError,
+    allowsUnderscore: registration.allowUnderscorePrefixedLocalpart,
+    passwordPolicy: registration.passwordConfig.policy,
+    limits: { registration: ratelimits.rcRegistration, tokenValidity: ratelimits.rcRegistrationTokenValidity },
   }
 }

@@ -1,5 +1,9 @@
 import type { Database, Queryable } from '../storage/database.ts'
-import { deleteCacheInvalidationsBefore, getCacheInvalidations, insertCacheInvalidation } from '../storage/tables/cache-invalidations.ts'
+import {
+  deleteCacheInvalidationsBefore,
+  getCacheInvalidations,
+  insertCacheInvalidation,
+} from '../storage/tables/cache-invalidations.ts'
 import type { Clock } from '../util/clock.ts'
 import type { LaneCommitter } from './lane-committer.ts'
 import type { StreamHub } from './stream-hub.ts'
@@ -38,7 +42,8 @@ export class CacheInvalidation {
   async forget(cache: string, keys: readonly string[] | null): Promise<void> {
     await this.#committer.commit({
       count: 1,
-      write: (tx, index) => Promise.all([insertCacheInvalidation(tx, index, { cache, keys, createdTsMs: this.#clock.nowMs() }), this.#prune(tx)]),
+      write: (tx, index) =>
+        Promise.all([insertCacheInvalidation(tx, index, { cache, keys, createdTsMs: this.#clock.nowMs() }), this.#prune(tx)]),
       rows: () => [{ cache, keys }],
     })
   }

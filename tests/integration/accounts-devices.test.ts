@@ -21,7 +21,9 @@ test('devices are listed with name and last sight, read one by one, and renamed'
   await using server = await TestServer.start()
   const alice = await server.register('alice', { deviceId: 'PHONE', body: { initial_device_display_name: 'Phone' } })
   const { devices } = await alice.get<{ devices: Device[] }>(DEVICES)
-  expect(devices).toEqual([{ device_id: 'PHONE', display_name: 'Phone', last_seen_ip: '127.0.0.1', last_seen_ts: expect.any(Number) as number }])
+  expect(devices).toEqual([
+    { device_id: 'PHONE', display_name: 'Phone', last_seen_ip: '127.0.0.1', last_seen_ts: expect.any(Number) as number },
+  ])
   await alice.put(`${DEVICES}/PHONE`, { display_name: 'Telephone' })
   expect(await alice.get(`${DEVICES}/PHONE`)).toMatchObject({ device_id: 'PHONE', display_name: 'Telephone' })
   await alice.put(`${DEVICES}/PHONE`, {})
@@ -88,9 +90,12 @@ test('administrators lock and suspend accounts at once, and see from where they 
   expect(await root.get(suspend)).toEqual({ suspended: true })
   await root.fails(404, 'M_NOT_FOUND', 'GET', '/_matrix/client/v1/admin/lock/@nobody:test.example')
   await root.fails(400, 'M_INVALID_PARAM', 'GET', '/_matrix/client/v1/admin/lock/@a:elsewhere.example')
-  await root.fails(403, 'M_FORBIDDEN', 'PUT', `/_matrix/client/v1/admin/lock/${encodeURIComponent(root.userId)}`, { body: { locked: true } })
+  await root.fails(403, 'M_FORBIDDEN', 'PUT', `/_matrix/client/v1/admin/lock/${encodeURIComponent(root.userId)}`, {
+    body: { locked: true },
+  })
   const whois = await root.get<{ devices: Record<string, { sessions: { connections: { ip: string }[] }[] }> }>(
-    `/_matrix/client/v3/admin/whois/${encodeURIComponent(alice.userId)}`)
+    `/_matrix/client/v3/admin/whois/${encodeURIComponent(alice.userId)}`,
+  )
   expect(whois.devices[alice.deviceId]?.sessions[0]?.connections[0]?.ip).toBe('127.0.0.1')
   await alice.fails(403, 'M_FORBIDDEN', 'GET', `/_matrix/client/v3/admin/whois/${encodeURIComponent(root.userId)}`)
   // Locked accounts may still log out.
@@ -101,7 +106,9 @@ test('administrators lock and suspend accounts at once, and see from where they 
 async function registerAdmin(server: TestServer): Promise<TestClient> {
   const client = server.anonymous()
   const { nonce } = await client.get<{ nonce: string }>('/_synapse/admin/v1/register')
-  const mac = createHmac('sha1', 'shared secret of the tests').update([nonce, 'root', 'secret of root', 'admin'].join('\u0000')).digest('hex')
+  const mac = createHmac('sha1', 'shared secret of the tests')
+    .update([nonce, 'root', 'secret of root', 'admin'].join('\u0000'))
+    .digest('hex')
   await client.post('/_synapse/admin/v1/register', { nonce, username: 'root', password: 'secret of root', admin: true, mac })
   return client.login('root', 'secret of root')
 }

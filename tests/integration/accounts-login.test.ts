@@ -19,7 +19,11 @@ test('login takes the old field `user`, a bare localpart, and capitals', async (
   await using server = await TestServer.start()
   const alice = await server.register('alice', { password: 'secret' })
   const client = server.anonymous()
-  for (const credentials of [{ user: 'alice' }, { user: alice.userId }, { identifier: { type: 'm.id.user', user: '@ALICE:test.example' } }]) {
+  for (const credentials of [
+    { user: 'alice' },
+    { user: alice.userId },
+    { identifier: { type: 'm.id.user', user: '@ALICE:test.example' } },
+  ]) {
     const body = { type: 'm.login.password', password: 'secret', ...credentials }
     expect(await client.post(LOGIN, body)).toMatchObject({ user_id: alice.userId, home_server: 'test.example' })
   }
@@ -30,7 +34,9 @@ test('a wrong password and an unknown user are refused alike', async () => {
   await server.register('alice')
   const client = server.anonymous()
   const attempt = (user: string) =>
-    client.fails(403, 'M_FORBIDDEN', 'POST', LOGIN, { body: { type: 'm.login.password', identifier: { type: 'm.id.user', user }, password: 'wrong' } })
+    client.fails(403, 'M_FORBIDDEN', 'POST', LOGIN, {
+      body: { type: 'm.login.password', identifier: { type: 'm.id.user', user }, password: 'wrong' },
+    })
   const wrongPassword = await attempt('alice')
   expect(await attempt('nobody')).toEqual(wrongPassword)
   expect(await attempt('@alice:elsewhere.example')).toEqual(wrongPassword)
@@ -79,7 +85,13 @@ test('unknown ways to log in are a 400, and application services are told that t
 
 test('after too many failures an account is closed for a while, also for the right password', async () => {
   await using server = await TestServer.start({
-    config: { rc_login: { address: { per_second: 99, burst_count: 99 }, account: { per_second: 99, burst_count: 99 }, failed_attempts: { per_second: 0.01, burst_count: 2 } } },
+    config: {
+      rc_login: {
+        address: { per_second: 99, burst_count: 99 },
+        account: { per_second: 99, burst_count: 99 },
+        failed_attempts: { per_second: 0.01, burst_count: 2 },
+      },
+    },
   })
   await server.register('alice', { password: 'right' })
   const client = server.anonymous()

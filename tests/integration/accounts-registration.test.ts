@@ -28,7 +28,9 @@ test('registration asks for a stage first, and makes the account when it is done
   const again = await client.request<{ user_id: string; access_token: string }>('POST', REGISTER, { body })
   expect(again.user_id).toBe(made.user_id)
   expect(again.access_token).not.toBe(made.access_token)
-  await client.fails(400, 'M_USER_IN_USE', 'POST', REGISTER, { body: { username: 'alice', password: 'other', auth: { type: 'm.login.dummy' } } })
+  await client.fails(400, 'M_USER_IN_USE', 'POST', REGISTER, {
+    body: { username: 'alice', password: 'other', auth: { type: 'm.login.dummy' } },
+  })
 })
 
 test('of many that want one name at once, one gets it', async () => {
@@ -38,7 +40,8 @@ test('of many that want one name at once, one gets it', async () => {
     client.request<{ user_id?: string; errcode?: string }>('POST', REGISTER, {
       body: { username: 'alice', password: `password ${index}`, auth: { type: 'm.login.dummy' } },
       expect: [200, 400],
-    }))
+    }),
+  )
   const answers = await Promise.all(attempts)
   expect(answers.filter((answer) => answer.user_id === '@alice:test.example')).toHaveLength(1)
   expect(answers.filter((answer) => answer.errcode === 'M_USER_IN_USE')).toHaveLength(7)
@@ -53,7 +56,9 @@ test('names are checked', async () => {
   await client.fails(400, 'M_USER_IN_USE', 'GET', available('TAKEN'))
   for (const odd of ['a,b', '@a:b', 'ä', '_bridge', '12345', '', 'x'.repeat(256), 'nul\u0000']) {
     await client.fails(400, 'M_INVALID_USERNAME', 'GET', available(odd))
-    await client.fails(400, 'M_INVALID_USERNAME', 'POST', REGISTER, { body: { username: odd, password: 'x', auth: { type: 'm.login.dummy' } } })
+    await client.fails(400, 'M_INVALID_USERNAME', 'POST', REGISTER, {
+      body: { username: odd, password: 'x', auth: { type: 'm.login.dummy' } },
+    })
   }
 })
 
@@ -74,7 +79,10 @@ test('a new account is known by its name', async () => {
 
 test('closed registration, guests and weak passwords are refused', async () => {
   await using server = await TestServer.start({
-    config: { enable_registration: false, password_config: { policy: { enabled: true, minimum_length: 8, require_digit: true } } },
+    config: {
+      enable_registration: false,
+      password_config: { policy: { enabled: true, minimum_length: 8, require_digit: true } },
+    },
   })
   const client = server.anonymous()
   await client.fails(403, 'M_FORBIDDEN', 'POST', REGISTER, { body: { username: 'alice', password: 'secret' } })
@@ -88,14 +96,18 @@ test('closed registration, guests and weak passwords are refused', async () => {
 test('guests get a numbered account that may do little', async () => {
   await using server = await TestServer.start({ config: { allow_guest_access: true } })
   const client = server.anonymous()
-  const guest = await client.request<{ user_id: string; access_token: string }>('POST', `${REGISTER}?kind=guest`, { body: { device_id: 'IGNORED' } })
+  const guest = await client.request<{ user_id: string; access_token: string }>('POST', `${REGISTER}?kind=guest`, {
+    body: { device_id: 'IGNORED' },
+  })
   expect(guest.user_id).toMatch(/^@[0-9]{15}:/)
   expect(await client.get('/_matrix/client/v3/account/whoami', { token: guest.access_token })).toMatchObject({ is_guest: true })
   await client.fails(403, 'M_GUEST_ACCESS_FORBIDDEN', 'GET', '/_matrix/client/v3/account/3pid', { token: guest.access_token })
 })
 
 test('a registration token is good for as many accounts as it says, also when they come together', async () => {
-  await using server = await TestServer.start({ config: { registration_requires_token: true, rc_registration_token_validity: { per_second: 99, burst_count: 99 } } })
+  await using server = await TestServer.start({
+    config: { registration_requires_token: true, rc_registration_token_validity: { per_second: 99, burst_count: 99 } },
+  })
   const database = new Database({ ...server.databaseOptions, max: 2 }, { onError: () => undefined })
   await insertRegistrationToken(database, { token: 'welcome', usesAllowed: 2, expiresTsMs: undefined })
   await database.close()
@@ -106,7 +118,11 @@ test('a registration token is good for as many accounts as it says, also when th
   const asked = await client.request<AuthAnswer>('POST', REGISTER, { body: { username: 'alice', password: 'x' }, expect: 401 })
   expect(asked.flows).toEqual([{ stages: ['m.login.registration_token'] }])
   const wrong = await client.request<AuthAnswer>('POST', REGISTER, {
-    body: { username: 'alice', password: 'x', auth: { type: 'm.login.registration_token', token: 'other', session: asked.session } },
+    body: {
+      username: 'alice',
+      password: 'x',
+      auth: { type: 'm.login.registration_token', token: 'other', session: asked.session },
+    },
     expect: 401,
   })
   expect(wrong).toMatchObject({ errcode: 'M_UNAUTHORIZED', session: asked.session })
@@ -119,7 +135,8 @@ test('a registration token is good for as many accounts as it says, also when th
     client.request<{ user_id?: string }>('POST', REGISTER, {
       body: { username, password: 'x', auth: { type: 'm.login.registration_token', token: 'welcome' } },
       expect: [200, 401],
-    }))
+    }),
+  )
   const made = (await Promise.all(attempts)).filter((answer) => answer.user_id !== undefined)
   expect(made).toHaveLength(2)
   expect(await validity('welcome')).toEqual({ valid: false })
@@ -138,13 +155,21 @@ test('the shared secret makes accounts and administrators, each nonce once', asy
   })
   await client.fails(400, 'M_UNKNOWN', 'POST', ADMIN_REGISTER, { body: signed })
   const second = await getNonce(client)
-  await client.fails(403, 'M_FORBIDDEN', 'POST', ADMIN_REGISTER, { body: { ...request, username: 'eve', nonce: second, mac: macOf([second, 'eve', 'other', 'admin']) } })
+  await client.fails(403, 'M_FORBIDDEN', 'POST', ADMIN_REGISTER, {
+    body: { ...request, username: 'eve', nonce: second, mac: macOf([second, 'eve', 'other', 'admin']) },
+  })
   const third = await getNonce(client)
   await client.fails(400, 'M_INVALID_USERNAME', 'POST', ADMIN_REGISTER, {
     body: { nonce: third, username: 'us,er', password: 'x', mac: macOf([third, 'us,er', 'x', 'notadmin']) },
   })
   const fourth = await getNonce(client)
-  const bot = { nonce: fourth, username: 'bot', password: 'x', user_type: 'bot', mac: macOf([fourth, 'bot', 'x', 'notadmin', 'bot']) }
+  const bot = {
+    nonce: fourth,
+    username: 'bot',
+    password: 'x',
+    user_type: 'bot',
+    mac: macOf([fourth, 'bot', 'x', 'notadmin', 'bot']),
+  }
   expect(await client.request('POST', ADMIN_REGISTER, { body: bot })).toMatchObject({ user_id: '@bot:test.example' })
 })
 

@@ -14,7 +14,10 @@ interface Tokens {
 
 async function loginWithRefresh(server: TestServer, password: string): Promise<Tokens> {
   return server.anonymous().post<Tokens>('/_matrix/client/v3/login', {
-    type: 'm.login.password', identifier: { type: 'm.id.user', user: 'alice' }, password, refresh_token: true,
+    type: 'm.login.password',
+    identifier: { type: 'm.id.user', user: 'alice' },
+    password,
+    refresh_token: true,
   })
 }
 
@@ -43,7 +46,9 @@ test('of several refreshes at once, one pair remains', async () => {
   await server.register('alice', { password: 'secret' })
   const client = server.anonymous()
   const first = await loginWithRefresh(server, 'secret')
-  const pairs = await Promise.all(Array.from({ length: 6 }, () => client.post<Tokens>(REFRESH, { refresh_token: first.refresh_token })))
+  const pairs = await Promise.all(
+    Array.from({ length: 6 }, () => client.post<Tokens>(REFRESH, { refresh_token: first.refresh_token })),
+  )
   const alive = await Promise.all(
     pairs.map(async ({ access_token: token }) => {
       const body = await client.request<{ user_id?: string }>('GET', WHOAMI, { token, expect: [200, 401] })
@@ -61,28 +66,44 @@ test('expired tokens log out softly, and the session ends at its time', async ()
   const client = server.anonymous()
   const first = await loginWithRefresh(server, 'secret')
   await sleep(400)
-  expect(await client.fails(401, 'M_UNKNOWN_TOKEN', 'GET', WHOAMI, { token: first.access_token })).toMatchObject({ soft_logout: true })
+  expect(await client.fails(401, 'M_UNKNOWN_TOKEN', 'GET', WHOAMI, { token: first.access_token })).toMatchObject({
+    soft_logout: true,
+  })
   expect(await alice.fails(401, 'M_UNKNOWN_TOKEN', 'GET', WHOAMI)).toMatchObject({ soft_logout: true })
   const second = await client.post<Tokens>(REFRESH, { refresh_token: first.refresh_token })
   await client.get(WHOAMI, { token: second.access_token })
   await sleep(1300)
-  expect(await client.fails(401, 'M_UNKNOWN_TOKEN', 'POST', REFRESH, { body: { refresh_token: second.refresh_token } })).toMatchObject({ soft_logout: true })
+  expect(
+    await client.fails(401, 'M_UNKNOWN_TOKEN', 'POST', REFRESH, { body: { refresh_token: second.refresh_token } }),
+  ).toMatchObject({ soft_logout: true })
 })
 
 test('changing the password needs the old one, keeps this login and ends the others', async () => {
   await using server = await TestServer.start()
   const alice = await server.register('alice', { password: 'old' })
   const other = await alice.loginAgain()
-  const asked = await alice.request<{ session: string; flows: unknown }>('POST', PASSWORD, { body: { new_password: 'new' }, expect: 401 })
+  const asked = await alice.request<{ session: string; flows: unknown }>('POST', PASSWORD, {
+    body: { new_password: 'new' },
+    expect: 401,
+  })
   expect(asked.flows).toEqual([{ stages: ['m.login.password'] }])
-  const auth = (password: string) => ({ type: 'm.login.password', identifier: { type: 'm.id.user', user: 'alice' }, password, session: asked.session })
+  const auth = (password: string) => ({
+    type: 'm.login.password',
+    identifier: { type: 'm.id.user', user: 'alice' },
+    password,
+    session: asked.session,
+  })
   const refused = await alice.request('POST', PASSWORD, { body: { new_password: 'new', auth: auth('wrong') }, expect: 401 })
   expect(refused).toMatchObject({ errcode: 'M_FORBIDDEN', session: asked.session })
   await alice.post(PASSWORD, { new_password: 'new', auth: auth('old') })
   await alice.get(WHOAMI)
   await other.fails(401, 'M_UNKNOWN_TOKEN', 'GET', WHOAMI)
   const third = await server.anonymous().login('alice', 'new')
-  await alice.post(PASSWORD, { new_password: 'newer', logout_devices: false, auth: { type: 'm.login.password', user: 'alice', password: 'new' } })
+  await alice.post(PASSWORD, {
+    new_password: 'newer',
+    logout_devices: false,
+    auth: { type: 'm.login.password', user: 'alice', password: 'new' },
+  })
   await third.get(WHOAMI)
 })
 
@@ -98,16 +119,22 @@ test('a closed account can not log in, its name stays taken, and its tokens are 
   expect(await alice.post(path, { auth: own, erase: true })).toEqual({ id_server_unbind_result: 'success' })
   await alice.fails(401, 'M_UNKNOWN_TOKEN', 'GET', WHOAMI)
   const client = server.anonymous()
-  await client.fails(403, 'M_FORBIDDEN', 'POST', '/_matrix/client/v3/login', { body: { type: 'm.login.password', user: 'alice', password: 'secret' } })
+  await client.fails(403, 'M_FORBIDDEN', 'POST', '/_matrix/client/v3/login', {
+    body: { type: 'm.login.password', user: 'alice', password: 'secret' },
+  })
   await client.fails(400, 'M_USER_IN_USE', 'GET', '/_matrix/client/v3/register/available?username=alice')
   await bob.get(WHOAMI)
 })
 
 test('a device signs in another one by a token that works once', async () => {
-  await using server = await TestServer.start({ config: { login_via_existing_session: { enabled: true, require_ui_auth: true } } })
+  await using server = await TestServer.start({
+    config: { login_via_existing_session: { enabled: true, require_ui_auth: true } },
+  })
   const alice = await server.register('alice', { password: 'secret' })
   const client = server.anonymous()
-  expect(await client.get('/_matrix/client/v3/login')).toMatchObject({ flows: [{ type: 'm.login.token', get_login_token: true }, {}, {}] })
+  expect(await client.get('/_matrix/client/v3/login')).toMatchObject({
+    flows: [{ type: 'm.login.token', get_login_token: true }, {}, {}],
+  })
   const path = '/_matrix/client/v1/login/get_token'
   await alice.request('POST', path, { body: {}, expect: 401 })
   const auth = { type: 'm.login.password', identifier: { type: 'm.id.user', user: 'alice' }, password: 'secret' }
@@ -127,7 +154,11 @@ test('an OpenID token is made for oneself only', async () => {
   await using server = await TestServer.start()
   const alice = await server.register('alice')
   const path = (userId: string) => `/_matrix/client/v3/user/${encodeURIComponent(userId)}/openid/request_token`
-  expect(await alice.post(path(alice.userId), {})).toMatchObject({ token_type: 'Bearer', matrix_server_name: 'test.example', expires_in: 3600 })
+  expect(await alice.post(path(alice.userId), {})).toMatchObject({
+    token_type: 'Bearer',
+    matrix_server_name: 'test.example',
+    expires_in: 3600,
+  })
   await alice.fails(403, 'M_FORBIDDEN', 'POST', path('@bob:test.example'), { body: {} })
   expect(await alice.get('/_matrix/client/v3/account/3pid')).toEqual({ threepids: [] })
 })

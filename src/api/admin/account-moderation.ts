@@ -47,7 +47,10 @@ export const getAdminSuspendUser = clientEndpoint({
   },
 })
 
-/** Suspends an account or ends the suspension. Idempotent. Errors: M_FORBIDDEN, M_NOT_FOUND, M_INVALID_PARAM. Spec: admin.yaml. */
+/**
+ * Suspends an account or ends the suspension. Idempotent. Errors: M_FORBIDDEN, M_NOT_FOUND, M_INVALID_PARAM. Spec:
+ * admin.yaml.
+ */
 export const setAdminSuspendUser = clientEndpoint({
   operationId: 'setAdminSuspendUser',
   method: 'PUT',

@@ -3,7 +3,10 @@ import { parseUserId } from '../../protocol/ids.ts'
 import type { SightRow } from '../../storage/tables/devices.ts'
 import { clientEndpoint } from '../client/client-endpoint.ts'
 
-/** Tells from where and with what a user was seen: the user, or an administrator. Errors: M_FORBIDDEN, M_INVALID_PARAM. Spec: admin.yaml. */
+/**
+ * Tells from where and with what a user was seen: the user, or an administrator. Errors: M_FORBIDDEN, M_INVALID_PARAM. Spec:
+ * admin.yaml.
+ */
 export const getWhoIs = clientEndpoint({
   operationId: 'getWhoIs',
   method: 'GET',

@@ -9,12 +9,30 @@ import { AccessTokens } from './access-tokens.ts'
 
 const SEEN = { remoteAddress: '192.0.2.1', userAgent: 'test' }
 const OWNER = {
-  accessTokenId: 1, userId: '@a:b', deviceId: 'D', expiresTsMs: null, refreshTokenId: null, isUsed: false, puppeteer: null, isGuest: false,
-  isAdmin: false, isDeactivated: false, isLocked: false, isSuspended: false, isShadowBanned: false, isRateLimited: true,
+  accessTokenId: 1,
+  userId: '@a:b',
+  deviceId: 'D',
+  expiresTsMs: null,
+  refreshTokenId: null,
+  isUsed: false,
+  puppeteer: null,
+  isGuest: false,
+  isAdmin: false,
+  isDeactivated: false,
+  isLocked: false,
+  isSuspended: false,
+  isShadowBanned: false,
+  isRateLimited: true,
 }
 
 function setUp() {
-  const state = { nowMs: 1_000_000, owner: OWNER as Record<string, unknown> | undefined, queries: 0, gate: Promise.resolve(), noted: 0 }
+  const state = {
+    nowMs: 1_000_000,
+    owner: OWNER as Record<string, unknown> | undefined,
+    queries: 0,
+    gate: Promise.resolve(),
+    noted: 0,
+  }
   let forget: Forget = () => undefined
   const database = {
     async query(): Promise<unknown[]> {
@@ -50,14 +68,22 @@ describe('the authenticator', () => {
     await tokens.authenticate('t', SEEN)
     state.nowMs += 60_001
     state.owner = undefined
-    await expect(tokens.authenticate('t', SEEN)).rejects.toMatchObject({ errcode: 'M_UNKNOWN_TOKEN', extra: { soft_logout: false } })
+    await expect(tokens.authenticate('t', SEEN)).rejects.toMatchObject({
+      errcode: 'M_UNKNOWN_TOKEN',
+      extra: { soft_logout: false },
+    })
   })
 
   test('forgets the tokens of a user whose devices changed, and no others', async () => {
     const { state, hub, tokens } = setUp()
     await tokens.authenticate('t', SEEN)
     const apply = (userId: string, position: number) =>
-      hub.apply({ stream: 'device_lists', lane: 0, prev: position - 1, rows: [{ position: position as StreamPosition, row: { userId } }] })
+      hub.apply({
+        stream: 'device_lists',
+        lane: 0,
+        prev: position - 1,
+        rows: [{ position: position as StreamPosition, row: { userId } }],
+      })
     apply('@other:b', 1)
     await tokens.authenticate('t', SEEN)
     expect(state.queries).toBe(1)
@@ -83,10 +109,17 @@ describe('the authenticator', () => {
     state.owner = { ...OWNER, expiresTsMs: state.nowMs + 1000 }
     await tokens.authenticate('t', SEEN)
     state.nowMs += 1000
-    await expect(tokens.authenticate('t', SEEN)).rejects.toMatchObject({ errcode: 'M_UNKNOWN_TOKEN', extra: { soft_logout: true } })
+    await expect(tokens.authenticate('t', SEEN)).rejects.toMatchObject({
+      errcode: 'M_UNKNOWN_TOKEN',
+      extra: { soft_logout: true },
+    })
     forget(null)
     state.owner = { ...OWNER, isLocked: true }
-    await expect(tokens.authenticate('t', SEEN)).rejects.toMatchObject({ errcode: 'M_USER_LOCKED', status: 401, extra: { soft_logout: true } })
+    await expect(tokens.authenticate('t', SEEN)).rejects.toMatchObject({
+      errcode: 'M_USER_LOCKED',
+      status: 401,
+      extra: { soft_logout: true },
+    })
     expect(await tokens.authenticate('t', SEEN, { isLockedAllowed: true })).toMatchObject({ userId: '@a:b' })
     forget(['@a:b'])
     state.owner = { ...OWNER, isDeactivated: true }

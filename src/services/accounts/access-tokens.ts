@@ -39,7 +39,14 @@ export class AccessTokens implements Authenticator {
   readonly #loading = new Map<string, Promise<CachedToken>>()
   #generation = 0
 
-  constructor(deps: { database: Database; hub: StreamHub; caches: CacheInvalidation; clock: Clock; lastSeen: LastSeen; tracksPuppeteers: boolean }) {
+  constructor(deps: {
+    database: Database
+    hub: StreamHub
+    caches: CacheInvalidation
+    clock: Clock
+    lastSeen: LastSeen
+    tracksPuppeteers: boolean
+  }) {
     this.#database = deps.database
     this.#clock = deps.clock
     this.#lastSeen = deps.lastSeen
@@ -92,7 +99,10 @@ export class AccessTokens implements Authenticator {
     return cached
   }
 
-  /** The client has got its new tokens, so the ones they were exchanged for end. Spec: client-server-api § Refreshing access tokens. */
+  /**
+   * The client has got its new tokens, so the ones they were exchanged for end. Spec: client-server-api § Refreshing access
+   * tokens.
+   */
   async #noteFirstUse(accessTokenId: number, refreshTokenId: number): Promise<void> {
     await this.#database.transaction('use_refreshed_token', async (tx) => {
       await Promise.all([markAccessTokenUsed(tx, accessTokenId), deletePredecessors(tx, refreshTokenId)])
@@ -113,7 +123,8 @@ export class AccessTokens implements Authenticator {
   /** Forgets the user's tokens in this process. */
   forgetUser(userId: UserId): void {
     this.#generation++
-    for (const token of [...(this.#tokensByUser.get(userId) ?? [])]) this.#cache.delete(token)
+    // Deleting takes tokens out of this very set, which iteration over a set allows.
+    for (const token of this.#tokensByUser.get(userId) ?? []) this.#cache.delete(token)
   }
 
   #forgetAll(): void {

@@ -7,7 +7,13 @@ import { getSightsOfUser } from '../../storage/tables/devices.ts'
 import type { SightRow } from '../../storage/tables/devices.ts'
 import { deleteOpenIdTokens } from '../../storage/tables/openid-tokens.ts'
 import {
-  deactivateUser, deletePendingDeactivation, getPendingDeactivations, getThreepids, getUser, insertPendingDeactivation, updatePasswordHash,
+  deactivateUser,
+  deletePendingDeactivation,
+  getPendingDeactivations,
+  getThreepids,
+  getUser,
+  insertPendingDeactivation,
+  updatePasswordHash,
   updateUserFlags,
 } from '../../storage/tables/users.ts'
 import type { ThreepidRow, UserRow } from '../../storage/tables/users.ts'
@@ -79,7 +85,8 @@ export class Accounts {
     checkPassword(password, this.#passwordPolicy)
     const { userId } = requester
     const passwordHash = await this.#passwords.hash(password)
-    const write = (tx: Queryable): Promise<unknown> => Promise.all([updatePasswordHash(tx, userId, passwordHash), deleteLoginTokens(tx, userId)])
+    const write = (tx: Queryable): Promise<unknown> =>
+      Promise.all([updatePasswordHash(tx, userId, passwordHash), deleteLoginTokens(tx, userId)])
     if (options.logoutDevices) await this.#sessions.logoutAll(userId, { except: requester, alongside: write })
     else await this.#database.transaction('change_password', write)
   }
@@ -114,7 +121,10 @@ export class Accounts {
     return getThreepids(this.#database, userId)
   }
 
-  /** From where the user was seen, latest first. Throws M_FORBIDDEN for others than the user and administrators, M_INVALID_PARAM. */
+  /**
+   * From where the user was seen, latest first. Throws M_FORBIDDEN for others than the user and administrators,
+   * M_INVALID_PARAM.
+   */
   async getSights(requester: Requester, userId: UserId): Promise<SightRow[]> {
     if (requester.userId !== userId && !requester.isAdmin) throw new MatrixError('M_FORBIDDEN', 'You are not a server admin')
     if (serverNameOf(userId) !== this.#serverName) throw new MatrixError('M_INVALID_PARAM', 'Can only whois a local user')
@@ -127,7 +137,8 @@ export class Accounts {
    * M_FORBIDDEN for other administrators. Spec: admin.yaml.
    */
   async getForModeration(userId: UserId): Promise<UserRow> {
-    if (serverNameOf(userId) !== this.#serverName) throw new MatrixError('M_INVALID_PARAM', 'User does not belong to the local server')
+    if (serverNameOf(userId) !== this.#serverName)
+      throw new MatrixError('M_INVALID_PARAM', 'User does not belong to the local server')
     const user = await getUser(this.#database, userId)
     if (!user || user.isDeactivated) throw new MatrixError('M_NOT_FOUND', 'User not found')
     if (user.isAdmin) throw new MatrixError('M_FORBIDDEN', 'The target user is an administrator')

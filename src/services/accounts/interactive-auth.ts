@@ -46,7 +46,10 @@ export interface Confirmation {
   readonly notes: JsonObject
 }
 
-/** The answer that asks for (further) stages: 401 with flows and session instead of an errcode. Spec: definitions/auth_response.yaml. */
+/**
+ * The answer that asks for (further) stages: 401 with flows and session instead of an errcode. Spec:
+ * definitions/auth_response.yaml.
+ */
 export class InteractiveAuthRequired extends MatrixError {
   readonly #answer: JsonObject
 
@@ -102,7 +105,10 @@ export class InteractiveAuth {
    * Makes sure that the requester is the owner of the account: returns when that is proved, throws InteractiveAuthRequired
    * (401) until then. With `mayReuse` a recent proof by the same access token counts (option `ui_auth.session_timeout`).
    */
-  async requireOwner(requester: Requester, request: { method: string; url: string; auth: unknown; mayReuse?: boolean }): Promise<void> {
+  async requireOwner(
+    requester: Requester,
+    request: { method: string; url: string; auth: unknown; mayReuse?: boolean },
+  ): Promise<void> {
     if (request.mayReuse && this.#sessionTimeoutMs > 0) {
       const confirmedTsMs = await getConfirmedTsMs(this.#database, requester.accessTokenId)
       if (confirmedTsMs !== undefined && this.#clock.nowMs() - confirmedTsMs < this.#sessionTimeoutMs) return
@@ -140,7 +146,8 @@ export class InteractiveAuth {
     const before: JsonObject = session?.completed ?? {}
     const stage = given['type']
     if (stage !== undefined && typeof stage !== 'string') throw new MatrixError('M_BAD_JSON', 'auth.type must be a string')
-    const outcome = stage === undefined || Object.hasOwn(before, stage) ? {} : await this.#tryStage(request, { stage, auth: given, before })
+    const outcome =
+      stage === undefined || Object.hasOwn(before, stage) ? {} : await this.#tryStage(request, { stage, auth: given, before })
     const completed: JsonObject = { ...before, ...outcome.proved }
     if (request.flows.some((flow) => flow.every((one) => Object.hasOwn(completed, one)))) {
       return { sessionId: session?.sessionId, completed, notes: session?.notes ?? {} }

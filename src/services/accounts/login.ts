@@ -63,7 +63,10 @@ export class Login {
     ]
   }
 
-  /** Logs in. Throws M_FORBIDDEN, M_USER_DEACTIVATED, M_USER_LOCKED, M_LIMIT_EXCEEDED; M_UNKNOWN (400) for a way that is not offered. */
+  /**
+   * Logs in. Throws M_FORBIDDEN, M_USER_DEACTIVATED, M_USER_LOCKED, M_LIMIT_EXCEEDED; M_UNKNOWN (400) for a way that is not
+   * offered.
+   */
   async login(credentials: JsonObject, device: DeviceRequest, remoteAddress: string): Promise<Session> {
     this.#rateLimiter.consume(`login_address:${remoteAddress}`, this.#options.limits.address)
     const user = await this.#authenticate(credentials)
@@ -78,7 +81,8 @@ export class Login {
   async #authenticate(credentials: JsonObject): Promise<UserRow> {
     switch (credentials['type']) {
       case 'm.login.password':
-        if (!this.#options.isPasswordEnabled) throw new MatrixError('M_UNKNOWN', 'Password login has been disabled', { status: 400 })
+        if (!this.#options.isPasswordEnabled)
+          throw new MatrixError('M_UNKNOWN', 'Password login has been disabled', { status: 400 })
         return this.#passwords.verify(credentials)
       case 'm.login.token':
         if (!this.#options.existingSession.enabled) break
@@ -104,7 +108,12 @@ export class Login {
     const token = makeToken('syl', requester.userId, this.#random)
     const nowMs = this.#clock.nowMs()
     const { tokenTimeoutMs } = this.#options.existingSession
-    await insertLoginToken(this.#database, { tokenHash: hashToken(token), userId: requester.userId, expiresTsMs: nowMs + tokenTimeoutMs, nowMs })
+    await insertLoginToken(this.#database, {
+      tokenHash: hashToken(token),
+      userId: requester.userId,
+      expiresTsMs: nowMs + tokenTimeoutMs,
+      nowMs,
+    })
     return { token, expiresInMs: tokenTimeoutMs }
   }
 }

@@ -35,8 +35,18 @@ export class OpenIdTokens {
   async issue(userId: UserId): Promise<OpenIdToken> {
     const token = this.#random.letters(TOKEN_LETTERS)
     const nowMs = this.#clock.nowMs()
-    await insertOpenIdToken(this.#database, { tokenHash: hashToken(token), userId, expiresTsMs: nowMs + TOKEN_LIFETIME_MS, nowMs })
-    return { access_token: token, token_type: 'Bearer', matrix_server_name: this.#serverName, expires_in: TOKEN_LIFETIME_MS / 1000 }
+    await insertOpenIdToken(this.#database, {
+      tokenHash: hashToken(token),
+      userId,
+      expiresTsMs: nowMs + TOKEN_LIFETIME_MS,
+      nowMs,
+    })
+    return {
+      access_token: token,
+      token_type: 'Bearer',
+      matrix_server_name: this.#serverName,
+      expires_in: TOKEN_LIFETIME_MS / 1000,
+    }
   }
 
   /** Whose token it is; undefined for one that is unknown or has expired. */

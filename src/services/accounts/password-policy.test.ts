@@ -2,7 +2,14 @@ import { expect, test } from 'vitest'
 import { MatrixError } from '../../protocol/errors.ts'
 import { checkPassword, describePolicy } from './password-policy.ts'
 
-const POLICY = { enabled: true, minimumLength: 8, requireDigit: true, requireSymbol: true, requireLowercase: true, requireUppercase: true }
+const POLICY = {
+  enabled: true,
+  minimumLength: 8,
+  requireDigit: true,
+  requireSymbol: true,
+  requireLowercase: true,
+  requireUppercase: true,
+}
 const OFF = { ...POLICY, enabled: false }
 
 function errcodeOf(password: string, policy = POLICY): string | undefined {
@@ -31,6 +38,8 @@ test('a password of more than 512 characters is refused under any policy', () =>
 test('the policy is told as far as it demands something', () => {
   expect(describePolicy(OFF)).toEqual({})
   expect(describePolicy({ ...POLICY, requireSymbol: false, requireUppercase: false })).toEqual({
-    'm.minimum_length': 8, 'm.require_digit': true, 'm.require_lowercase': true,
+    'm.minimum_length': 8,
+    'm.require_digit': true,
+    'm.require_lowercase': true,
   })
 })

@@ -58,7 +58,10 @@ export class Passwords {
     }
   }
 
-  /** The user id that the identifier names; undefined for one that can not be ours. Spec: client-server-api § Identifier types. */
+  /**
+   * The user id that the identifier names; undefined for one that can not be ours. Spec: client-server-api § Identifier
+   * types.
+   */
   async #claimedUser(credentials: JsonObject): Promise<string | undefined> {
     const identifier = readIdentifier(credentials)
     switch (identifier['type']) {
@@ -119,4 +122,3 @@ function requireText(object: JsonObject, name: string): string {
   if (value.includes('\u0000')) throw new MatrixError('M_INVALID_PARAM', `identifier.${name} contains U+0000`)
   return value
 }
-

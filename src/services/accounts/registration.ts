@@ -5,7 +5,11 @@ import type { ServerName, UserId } from '../../protocol/ids.ts'
 import type { JsonObject } from '../../protocol/json.ts'
 import type { Database, Queryable } from '../../storage/database.ts'
 import { isUniqueViolation } from '../../storage/database.ts'
-import { isRegistrationTokenValid, returnRegistrationToken, useRegistrationToken } from '../../storage/tables/registration-tokens.ts'
+import {
+  isRegistrationTokenValid,
+  returnRegistrationToken,
+  useRegistrationToken,
+} from '../../storage/tables/registration-tokens.ts'
 import { finishUiAuthSession } from '../../storage/tables/ui-auth.ts'
 import { getUser, getUsersIgnoringCase, insertUser } from '../../storage/tables/users.ts'
 import type { Clock } from '../../util/clock.ts'
@@ -119,9 +123,13 @@ export class Registration {
     if (!this.#options.inhibitsUserInUseError) await this.#checkFree(userId)
   }
 
-  /** Makes an account after user-interactive authentication. Throws InteractiveAuthRequired and the errors of `checkAvailable`. */
+  /**
+   * Makes an account after user-interactive authentication. Throws InteractiveAuthRequired and the errors of
+   * `checkAvailable`.
+   */
   async register(request: RegisterRequest): Promise<Registered> {
-    if (!this.#options.isEnabled || this.#options.requiresThreepid) throw new MatrixError('M_FORBIDDEN', 'Registration has been disabled')
+    if (!this.#options.isEnabled || this.#options.requiresThreepid)
+      throw new MatrixError('M_FORBIDDEN', 'Registration has been disabled')
     this.#rateLimiter.check(`registration:${request.remoteAddress}`, this.#options.limits.registration)
     if (request.password !== undefined) checkPassword(request.password, this.#options.passwordPolicy)
     const wanted = request.username === undefined ? undefined : this.#checkName(request.username)
@@ -145,7 +153,8 @@ export class Registration {
         userType: undefined,
         device: request.inhibitsLogin ? undefined : request.device,
         confirmation,
-      }))
+      }),
+    )
   }
 
   /** Answers a retry: the account is there, only the client never learned of it. */
@@ -181,7 +190,8 @@ export class Registration {
   async #withRegistrationToken<T>(confirmation: Confirmation, work: () => Promise<T>): Promise<T> {
     const token = confirmation.completed[REGISTRATION_TOKEN_STAGE]
     if (typeof token !== 'string') return work()
-    if (!(await useRegistrationToken(this.#database, token, this.#clock.nowMs()))) throw new MatrixError('M_UNAUTHORIZED', 'Invalid registration token')
+    if (!(await useRegistrationToken(this.#database, token, this.#clock.nowMs())))
+      throw new MatrixError('M_UNAUTHORIZED', 'Invalid registration token')
     try {
       return await work()
     } catch (error) {
@@ -254,7 +264,8 @@ export class Registration {
   /** Makes the id of a wished name. Capitals become small. */
   #checkName(username: string): UserId {
     const localpart = username.toLowerCase()
-    if (localpart.startsWith('_') && !this.#options.allowsUnderscore) throw new MatrixError('M_INVALID_USERNAME', 'User ID may not begin with _')
+    if (localpart.startsWith('_') && !this.#options.allowsUnderscore)
+      throw new MatrixError('M_INVALID_USERNAME', 'User ID may not begin with _')
     if (NUMERIC.test(localpart)) throw new MatrixError('M_INVALID_USERNAME', 'Numeric user IDs are reserved for guest users')
     return makeUserId(localpart, this.#options.serverName)
   }
@@ -274,7 +285,10 @@ export class Registration {
 
 async function finish(tx: Queryable, userId: UserId, confirmation: Confirmation | undefined): Promise<void> {
   if (confirmation?.sessionId === undefined) return
-  await finishUiAuthSession(tx, confirmation.sessionId, { completed: confirmation.completed, notes: { registered_user_id: userId } })
+  await finishUiAuthSession(tx, confirmation.sessionId, {
+    completed: confirmation.completed,
+    notes: { registered_user_id: userId },
+  })
 }
 
 function isTokenShape(token: string): boolean {

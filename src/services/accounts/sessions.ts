@@ -2,8 +2,15 @@ import { MatrixError } from '../../protocol/errors.ts'
 import type { DeviceId, UserId } from '../../protocol/ids.ts'
 import type { Database, Queryable } from '../../storage/database.ts'
 import {
-  deleteAccessToken, deletePredecessors, deleteTokensOfDevices, deleteTokensWithoutDevice, insertAccessToken, insertTokenPair,
-  lockDeviceOfRefreshToken, lockRefreshToken, replaceSuccessor,
+  deleteAccessToken,
+  deletePredecessors,
+  deleteTokensOfDevices,
+  deleteTokensWithoutDevice,
+  insertAccessToken,
+  insertTokenPair,
+  lockDeviceOfRefreshToken,
+  lockRefreshToken,
+  replaceSuccessor,
 } from '../../storage/tables/access-tokens.ts'
 import type { NewAccessToken, NewRefreshToken } from '../../storage/tables/access-tokens.ts'
 import { getDevicesOfUser, insertDevice } from '../../storage/tables/devices.ts'
@@ -75,14 +82,18 @@ export class Sessions {
     if (request.displayName !== undefined) checkDeviceName(request.displayName)
     const nowMs = this.#clock.nowMs()
     const deviceId = request.deviceId ?? (this.#random.letters(DEVICE_ID_LETTERS).toUpperCase() as DeviceId)
-    const { session, access, refresh } = this.#makeTokens(userId, deviceId, { wantsRefreshToken: request.wantsRefreshToken, nowMs })
+    const { session, access, refresh } = this.#makeTokens(userId, deviceId, {
+      wantsRefreshToken: request.wantsRefreshToken,
+      nowMs,
+    })
     await this.#devices.commitChange(userId, (tx) =>
       Promise.all([
         alongside?.(tx),
         request.deviceId === undefined ? undefined : deleteTokensOfDevices(tx, userId, [deviceId]),
         insertDevice(tx, { userId, deviceId, displayName: request.displayName, createdTsMs: nowMs }),
         refresh ? insertTokenPair(tx, access, refresh) : insertAccessToken(tx, access),
-      ]))
+      ]),
+    )
     return session
   }
 
@@ -104,9 +115,14 @@ export class Sessions {
     return {
       session: { userId, deviceId, accessToken, refreshToken, expiresInMs },
       access,
-      refresh: refreshToken === undefined
-        ? undefined
-        : { tokenHash: hashToken(refreshToken), expiresTsMs: after(nowMs, lifetimes.refreshTokenLifetimeMs), sessionExpiresTsMs },
+      refresh:
+        refreshToken === undefined
+          ? undefined
+          : {
+              tokenHash: hashToken(refreshToken),
+              expiresTsMs: after(nowMs, lifetimes.refreshTokenLifetimeMs),
+              sessionExpiresTsMs,
+            },
     }
   }
 
@@ -120,13 +136,17 @@ export class Sessions {
       const nowMs = this.#clock.nowMs()
       const isDeviceThere = await lockDeviceOfRefreshToken(tx, tokenHash)
       const known = isDeviceThere ? await lockRefreshToken(tx, tokenHash) : undefined
-      if (!known) throw new MatrixError('M_UNKNOWN_TOKEN', 'The refresh token is unknown or was used already', { extra: { soft_logout: false } })
+      if (!known)
+        throw new MatrixError('M_UNKNOWN_TOKEN', 'The refresh token is unknown or was used already', {
+          extra: { soft_logout: false },
+        })
       const expiresTsMs = earlier(known.expiresTsMs ?? undefined, known.sessionExpiresTsMs ?? undefined)
       if (expiresTsMs !== undefined && expiresTsMs <= nowMs) {
         throw new MatrixError('M_UNKNOWN_TOKEN', 'The refresh token has expired', { extra: { soft_logout: true } })
       }
       const user = await getUser(tx, known.userId)
-      if (!user || user.isDeactivated) throw new MatrixError('M_UNKNOWN_TOKEN', 'The account is closed', { extra: { soft_logout: false } })
+      if (!user || user.isDeactivated)
+        throw new MatrixError('M_UNKNOWN_TOKEN', 'The account is closed', { extra: { soft_logout: false } })
       if (user.isLocked) throw new MatrixError('M_USER_LOCKED', 'This account has been locked', { extra: { soft_logout: true } })
       const { session, access, refresh } = this.#makeTokens(known.userId, known.deviceId, {
         wantsRefreshToken: true,
@@ -151,8 +171,14 @@ export class Sessions {
     await this.#caches.forget(ACCESS_TOKENS_CACHE, [requester.userId])
   }
 
-  /** Ends all logins of a user, but for the excepted one. `alongside` issues further statements of the same transaction, before ours. */
-  async logoutAll(userId: UserId, options: { except?: Requester; alongside?: (tx: Queryable) => Promise<unknown> } = {}): Promise<void> {
+  /**
+   * Ends all logins of a user, but for the excepted one. `alongside` issues further statements of the same transaction,
+   * before ours.
+   */
+  async logoutAll(
+    userId: UserId,
+    options: { except?: Requester; alongside?: (tx: Queryable) => Promise<unknown> } = {},
+  ): Promise<void> {
     const { except, alongside } = options
     const devices = await getDevicesOfUser(this.#database, userId)
     const deviceIds = devices.map((device) => device.deviceId).filter((deviceId) => deviceId !== except?.deviceId)
@@ -161,7 +187,8 @@ export class Sessions {
         alongside?.(tx),
         this.#devices.deleteWithin(tx, userId, deviceIds),
         deleteTokensWithoutDevice(tx, userId, except?.accessTokenId),
-      ]))
+      ]),
+    )
   }
 }
 

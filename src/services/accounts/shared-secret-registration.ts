@@ -34,7 +34,13 @@ export class SharedSecretRegistration {
   readonly #registration: Registration
   readonly #secret: string | undefined
 
-  constructor(deps: { database: Database; clock: Clock; random: Random; registration: Registration; secret: string | undefined }) {
+  constructor(deps: {
+    database: Database
+    clock: Clock
+    random: Random
+    registration: Registration
+    secret: string | undefined
+  }) {
     this.#database = deps.database
     this.#clock = deps.clock
     this.#random = deps.random
@@ -61,22 +67,26 @@ export class SharedSecretRegistration {
     const secret = this.#requireSecret()
     const nonce = requireField(request.nonce, 'nonce')
     const isNonceShape = typeof nonce === 'string' && nonce.length === NONCE_BYTES * 2 && !nonce.includes('\u0000')
-    if (!isNonceShape || !(await takeRegistrationNonce(this.#database, nonce, this.#clock.nowMs()))) throw badRequest('unrecognised nonce')
+    if (!isNonceShape || !(await takeRegistrationNonce(this.#database, nonce, this.#clock.nowMs())))
+      throw badRequest('unrecognised nonce')
     const username = readText(requireField(request.username, 'username'), 'username')
     const password = readText(requireField(request.password, 'password'), 'password')
     const isAdmin = Boolean(request.admin)
     const userType = request.user_type ?? undefined
-    if (userType !== undefined && (typeof userType !== 'string' || !USER_TYPES.has(userType))) throw badRequest('Invalid user type')
+    if (userType !== undefined && (typeof userType !== 'string' || !USER_TYPES.has(userType)))
+      throw badRequest('Invalid user type')
     const mac = requireField(request.mac, 'mac')
     const parts = [nonce, username, password, isAdmin ? 'admin' : 'notadmin', ...(userType === undefined ? [] : [userType])]
-    if (typeof mac !== 'string' || !isEqual(mac, computeMac(secret, parts))) throw new MatrixError('M_FORBIDDEN', 'HMAC incorrect')
+    if (typeof mac !== 'string' || !isEqual(mac, computeMac(secret, parts)))
+      throw new MatrixError('M_FORBIDDEN', 'HMAC incorrect')
     return this.#registration.createAccount({
       localpart: username,
       password,
       displayName: typeof request.displayname === 'string' ? request.displayname : undefined,
       isAdmin,
       userType,
-      device: request.inhibit_login === true ? undefined : { deviceId: undefined, displayName: undefined, wantsRefreshToken: false },
+      device:
+        request.inhibit_login === true ? undefined : { deviceId: undefined, displayName: undefined, wantsRefreshToken: false },
     })
   }
 }

@@ -20,11 +20,14 @@ describe('a token', () => {
 
   test('has the checksum that Synapse would give it', () => {
     // crc32 and base62 computed with Python's zlib over "syt_dGVzdA_aaaaaaaaaaaaaaaaaaaa".
-    expect(makeToken('syt', '@test:example.org' as UserId, lettersAre('a'.repeat(20)))).toBe('syt_dGVzdA_aaaaaaaaaaaaaaaaaaaa_1cDAyC')
+    expect(makeToken('syt', '@test:example.org' as UserId, lettersAre('a'.repeat(20)))).toBe(
+      'syt_dGVzdA_aaaaaaaaaaaaaaaaaaaa_1cDAyC',
+    )
   })
 
   test('pads short checksums', () => {
-    for (let round = 0; round < 200; round++) expect(makeToken('syr', '@a:b' as UserId, systemRandom)).toMatch(/^syr_YQ_[a-zA-Z]{20}_[0-9A-Za-z]{6}$/)
+    for (let round = 0; round < 200; round++)
+      expect(makeToken('syr', '@a:b' as UserId, systemRandom)).toMatch(/^syr_YQ_[a-zA-Z]{20}_[0-9A-Za-z]{6}$/)
   })
 
   test('is found again by its hash only', () => {

@@ -2,7 +2,13 @@ import { MatrixError } from '../../protocol/errors.ts'
 import type { DeviceId, UserId } from '../../protocol/ids.ts'
 import type { Database, Queryable } from '../../storage/database.ts'
 import { deleteTokensOfDevices } from '../../storage/tables/access-tokens.ts'
-import { deleteDeviceRows, getDevice, getDevicesOfUser, getDevicesOfUsers, updateDeviceName } from '../../storage/tables/devices.ts'
+import {
+  deleteDeviceRows,
+  getDevice,
+  getDevicesOfUser,
+  getDevicesOfUsers,
+  updateDeviceName,
+} from '../../storage/tables/devices.ts'
 import type { DeviceRow } from '../../storage/tables/devices.ts'
 import type { LaneCommitter } from '../../streams/lane-committer.ts'
 import type { LastSeen } from './last-seen.ts'

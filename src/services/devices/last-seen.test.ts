@@ -7,7 +7,12 @@ const ALICE = { userId: '@alice:b', deviceId: 'PHONE' } as Requester
 const SEEN = { remoteAddress: '192.0.2.1', userAgent: 'test' }
 
 function setUp() {
-  const state = { nowMs: 10_000_000, statements: [] as { name: string; values: readonly unknown[] }[], errors: [] as unknown[], failure: undefined as Error | undefined }
+  const state = {
+    nowMs: 10_000_000,
+    statements: [] as { name: string; values: readonly unknown[] }[],
+    errors: [] as unknown[],
+    failure: undefined as Error | undefined,
+  }
   const database = {
     query(name: string, _text: string, values: readonly unknown[]): Promise<unknown[]> {
       if (state.failure) return Promise.reject(state.failure)

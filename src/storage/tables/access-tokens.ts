@@ -25,10 +25,10 @@ export interface TokenOwnerRow {
 export async function getTokenOwner(tx: Queryable, tokenHash: Buffer): Promise<TokenOwnerRow | undefined> {
   const rows = await tx.query<TokenOwnerRow>(
     'get_token_owner',
-    `SELECT t.access_token_id AS "accessTokenId", t.user_id AS "userId", t.device_id AS "deviceId", t.expires_ts_ms AS "expiresTsMs",
-            t.refresh_token_id AS "refreshTokenId", t.is_used AS "isUsed", t.puppeteer, u.is_guest AS "isGuest", u.is_admin AS "isAdmin",
-            u.is_deactivated AS "isDeactivated", u.is_locked AS "isLocked", u.is_suspended AS "isSuspended",
-            u.is_shadow_banned AS "isShadowBanned", u.is_rate_limited AS "isRateLimited"
+    `SELECT t.access_token_id AS "accessTokenId", t.user_id AS "userId", t.device_id AS "deviceId",
+            t.expires_ts_ms AS "expiresTsMs", t.refresh_token_id AS "refreshTokenId", t.is_used AS "isUsed", t.puppeteer,
+            u.is_guest AS "isGuest", u.is_admin AS "isAdmin", u.is_deactivated AS "isDeactivated", u.is_locked AS "isLocked",
+            u.is_suspended AS "isSuspended", u.is_shadow_banned AS "isShadowBanned", u.is_rate_limited AS "isRateLimited"
        FROM access_tokens t JOIN users u USING (user_id) WHERE t.token_hash = $1`,
     [tokenHash],
   )
@@ -50,7 +50,14 @@ export async function insertAccessToken(tx: Queryable, token: NewAccessToken): P
     'insert_access_token',
     `INSERT INTO access_tokens (token_hash, user_id, device_id, created_ts_ms, confirmed_ts_ms, expires_ts_ms, puppeteer)
      VALUES ($1, $2, $3, $4, $4, $5, $6)`,
-    [token.tokenHash, token.userId, token.deviceId ?? null, token.createdTsMs, token.expiresTsMs ?? null, token.puppeteer ?? null],
+    [
+      token.tokenHash,
+      token.userId,
+      token.deviceId ?? null,
+      token.createdTsMs,
+      token.expiresTsMs ?? null,
+      token.puppeteer ?? null,
+    ],
   )
 }
 
@@ -65,13 +72,20 @@ export async function insertTokenPair(tx: Queryable, access: NewAccessToken, ref
   const rows = await tx.query<{ id: number }>(
     'insert_token_pair',
     `WITH refresh AS (
-       INSERT INTO refresh_tokens (token_hash, user_id, device_id, expires_ts_ms, session_expires_ts_ms) VALUES ($6, $2, $3, $7, $8)
+       INSERT INTO refresh_tokens (token_hash, user_id, device_id, expires_ts_ms, session_expires_ts_ms)
+         VALUES ($6, $2, $3, $7, $8)
        RETURNING refresh_token_id)
      INSERT INTO access_tokens (token_hash, user_id, device_id, created_ts_ms, confirmed_ts_ms, expires_ts_ms, refresh_token_id)
      SELECT $1, $2, $3, $4, $4, $5, refresh_token_id FROM refresh RETURNING refresh_token_id AS id`,
     [
-      access.tokenHash, access.userId, access.deviceId, access.createdTsMs, access.expiresTsMs ?? null,
-      refresh.tokenHash, refresh.expiresTsMs ?? null, refresh.sessionExpiresTsMs ?? null,
+      access.tokenHash,
+      access.userId,
+      access.deviceId,
+      access.createdTsMs,
+      access.expiresTsMs ?? null,
+      refresh.tokenHash,
+      refresh.expiresTsMs ?? null,
+      refresh.sessionExpiresTsMs ?? null,
     ],
   )
   const [row] = rows
@@ -92,7 +106,8 @@ export interface RefreshTokenRow {
 export async function lockDeviceOfRefreshToken(tx: Queryable, tokenHash: Buffer): Promise<boolean> {
   const rows = await tx.query(
     'lock_device_of_refresh_token',
-    `SELECT 1 FROM devices WHERE (user_id, device_id) = (SELECT user_id, device_id FROM refresh_tokens WHERE token_hash = $1) FOR SHARE`,
+    `SELECT 1 FROM devices WHERE (user_id, device_id) = (SELECT user_id, device_id FROM refresh_tokens WHERE token_hash = $1)
+      FOR SHARE`,
     [tokenHash],
   )
   return rows.length > 0
@@ -102,15 +117,19 @@ export async function lockDeviceOfRefreshToken(tx: Queryable, tokenHash: Buffer)
 export async function lockRefreshToken(tx: Queryable, tokenHash: Buffer): Promise<RefreshTokenRow | undefined> {
   const rows = await tx.query<RefreshTokenRow>(
     'lock_refresh_token',
-    `SELECT refresh_token_id AS "refreshTokenId", user_id AS "userId", device_id AS "deviceId", next_refresh_token_id AS "nextRefreshTokenId",
-            expires_ts_ms AS "expiresTsMs", session_expires_ts_ms AS "sessionExpiresTsMs"
+    `SELECT refresh_token_id AS "refreshTokenId", user_id AS "userId", device_id AS "deviceId",
+            next_refresh_token_id AS "nextRefreshTokenId", expires_ts_ms AS "expiresTsMs",
+            session_expires_ts_ms AS "sessionExpiresTsMs"
        FROM refresh_tokens WHERE token_hash = $1 FOR UPDATE`,
     [tokenHash],
   )
   return rows[0]
 }
 
-/** Makes the new refresh token the successor, instead of an earlier one that was never used, which ends with its access tokens. */
+/**
+ * Makes the new refresh token the successor, instead of an earlier one that was never used, which ends with its access
+ * tokens.
+ */
 export async function replaceSuccessor(tx: Queryable, refreshTokenId: number, nextRefreshTokenId: number): Promise<void> {
   await tx.query(
     'replace_refresh_successor',
@@ -145,7 +164,8 @@ export async function getConfirmedTsMs(tx: Queryable, accessTokenId: number): Pr
 /** Notes that the token's holder has proved to be the account's owner. */
 export async function updateConfirmedTsMs(tx: Queryable, accessTokenId: number, confirmedTsMs: number): Promise<void> {
   await tx.query('update_token_confirmed', 'UPDATE access_tokens SET confirmed_ts_ms = $2 WHERE access_token_id = $1', [
-    accessTokenId, confirmedTsMs,
+    accessTokenId,
+    confirmedTsMs,
   ])
 }
 
@@ -160,7 +180,11 @@ export async function deleteTokensOfDevices(tx: Queryable, userId: UserId, devic
 }
 
 /** Ends the user's tokens that belong to no device, but for the one that is excepted. */
-export async function deleteTokensWithoutDevice(tx: Queryable, userId: UserId, exceptAccessTokenId: number | undefined): Promise<void> {
+export async function deleteTokensWithoutDevice(
+  tx: Queryable,
+  userId: UserId,
+  exceptAccessTokenId: number | undefined,
+): Promise<void> {
   await tx.query(
     'delete_tokens_without_device',
     'DELETE FROM access_tokens WHERE user_id = $1 AND device_id IS NULL AND access_token_id IS DISTINCT FROM $2',

@@ -19,23 +19,38 @@ const COLUMNS = `user_id AS "userId", device_id AS "deviceId", display_name AS "
 /** Adds a device; one that is there keeps its name. */
 export async function insertDevice(
   tx: Queryable,
-  device: { readonly userId: UserId; readonly deviceId: DeviceId; readonly displayName: string | undefined; readonly createdTsMs: number },
+  device: {
+    readonly userId: UserId
+    readonly deviceId: DeviceId
+    readonly displayName: string | undefined
+    readonly createdTsMs: number
+  },
 ): Promise<void> {
   await tx.query(
     'insert_device',
-    'INSERT INTO devices (user_id, device_id, display_name, created_ts_ms) VALUES ($1, $2, $3, $4) ON CONFLICT (user_id, device_id) DO NOTHING',
+    `INSERT INTO devices (user_id, device_id, display_name, created_ts_ms) VALUES ($1, $2, $3, $4)
+     ON CONFLICT (user_id, device_id) DO NOTHING`,
     [device.userId, device.deviceId, device.displayName ?? null, device.createdTsMs],
   )
 }
 
 /** Reads one device. */
 export async function getDevice(tx: Queryable, userId: UserId, deviceId: DeviceId): Promise<DeviceRow | undefined> {
-  return (await tx.query<DeviceRow>('get_device', `SELECT ${COLUMNS} FROM devices WHERE user_id = $1 AND device_id = $2`, [userId, deviceId]))[0]
+  return (
+    await tx.query<DeviceRow>('get_device', `SELECT ${COLUMNS} FROM devices WHERE user_id = $1 AND device_id = $2`, [
+      userId,
+      deviceId,
+    ])
+  )[0]
 }
 
 /** Reads all devices of a user, oldest first. */
 export async function getDevicesOfUser(tx: Queryable, userId: UserId): Promise<DeviceRow[]> {
-  return tx.query<DeviceRow>('get_devices_of_user', `SELECT ${COLUMNS} FROM devices WHERE user_id = $1 ORDER BY created_ts_ms, device_id`, [userId])
+  return tx.query<DeviceRow>(
+    'get_devices_of_user',
+    `SELECT ${COLUMNS} FROM devices WHERE user_id = $1 ORDER BY created_ts_ms, device_id`,
+    [userId],
+  )
 }
 
 /** Reads the devices of several users. */
@@ -44,9 +59,16 @@ export async function getDevicesOfUsers(tx: Queryable, userIds: readonly UserId[
 }
 
 /** Renames a device. */
-export async function updateDeviceName(tx: Queryable, userId: UserId, deviceId: DeviceId, displayName: string | undefined): Promise<void> {
+export async function updateDeviceName(
+  tx: Queryable,
+  userId: UserId,
+  deviceId: DeviceId,
+  displayName: string | undefined,
+): Promise<void> {
   await tx.query('update_device_name', 'UPDATE devices SET display_name = $3 WHERE user_id = $1 AND device_id = $2', [
-    userId, deviceId, displayName ?? null,
+    userId,
+    deviceId,
+    displayName ?? null,
   ])
 }
 
@@ -77,7 +99,8 @@ export async function upsertSights(tx: Queryable, sights: readonly SightRow[]): 
   await tx.query(
     'upsert_sights',
     `WITH sights AS (
-       SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[]) AS s(user_id, device_id, ip, user_agent, seen)
+       SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::bigint[])
+         AS s(user_id, device_id, ip, user_agent, seen)
      ), latest AS (
        SELECT DISTINCT ON (user_id, device_id) * FROM sights ORDER BY user_id, device_id, seen DESC
      ), touched AS (
@@ -85,9 +108,13 @@ export async function upsertSights(tx: Queryable, sights: readonly SightRow[]): 
          FROM latest l WHERE d.user_id = l.user_id AND d.device_id = l.device_id AND coalesce(d.last_seen_ts_ms, 0) < l.seen
      )
      INSERT INTO user_ips (user_id, device_id, ip, user_agent, last_seen_ts_ms) SELECT * FROM sights
-     ON CONFLICT (user_id, device_id, ip, user_agent) DO UPDATE SET last_seen_ts_ms = greatest(user_ips.last_seen_ts_ms, EXCLUDED.last_seen_ts_ms)`,
+     ON CONFLICT (user_id, device_id, ip, user_agent)
+       DO UPDATE SET last_seen_ts_ms = greatest(user_ips.last_seen_ts_ms, EXCLUDED.last_seen_ts_ms)`,
     [
-      rows.map((row) => row.userId), rows.map((row) => row.deviceId), rows.map((row) => row.ip), rows.map((row) => row.userAgent),
+      rows.map((row) => row.userId),
+      rows.map((row) => row.deviceId),
+      rows.map((row) => row.ip),
+      rows.map((row) => row.userAgent),
       rows.map((row) => row.lastSeenTsMs),
     ],
   )

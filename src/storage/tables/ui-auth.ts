@@ -32,11 +32,17 @@ export async function insertUiAuthSession(
     'insert_ui_auth_session',
     `WITH expired AS (
        DELETE FROM ui_auth_sessions WHERE session_id IN
-         (SELECT session_id FROM ui_auth_sessions WHERE expires_ts_ms < $2 ORDER BY expires_ts_ms LIMIT 10 FOR UPDATE SKIP LOCKED))
+         (SELECT session_id FROM ui_auth_sessions WHERE expires_ts_ms < $2
+           ORDER BY expires_ts_ms LIMIT 10 FOR UPDATE SKIP LOCKED))
      INSERT INTO ui_auth_sessions (session_id, created_ts_ms, expires_ts_ms, method, path, user_id, completed)
      VALUES ($1, $2, $3, $4, $5, $6, $7)`,
     [
-      session.sessionId, session.createdTsMs, session.expiresTsMs, session.method, session.path, session.userId ?? null,
+      session.sessionId,
+      session.createdTsMs,
+      session.expiresTsMs,
+      session.method,
+      session.path,
+      session.userId ?? null,
       JSON.stringify(session.completed),
     ],
   )
@@ -56,7 +62,8 @@ export async function getUiAuthSession(tx: Queryable, sessionId: string, nowMs: 
 /** Adds stages to what a session has completed. */
 export async function completeUiAuthStages(tx: Queryable, sessionId: string, completed: JsonObject): Promise<void> {
   await tx.query('complete_ui_auth_stages', 'UPDATE ui_auth_sessions SET completed = completed || $2 WHERE session_id = $1', [
-    sessionId, JSON.stringify(completed),
+    sessionId,
+    JSON.stringify(completed),
   ])
 }
 
@@ -66,9 +73,11 @@ export async function finishUiAuthSession(
   sessionId: string,
   outcome: { readonly completed: JsonObject; readonly notes: JsonObject },
 ): Promise<void> {
-  await tx.query('finish_ui_auth_session', 'UPDATE ui_auth_sessions SET completed = $2, notes = notes || $3 WHERE session_id = $1', [
-    sessionId, JSON.stringify(outcome.completed), JSON.stringify(outcome.notes),
-  ])
+  await tx.query(
+    'finish_ui_auth_session',
+    'UPDATE ui_auth_sessions SET completed = $2, notes = notes || $3 WHERE session_id = $1',
+    [sessionId, JSON.stringify(outcome.completed), JSON.stringify(outcome.notes)],
+  )
 }
 
 /** Ends a session. */
@@ -77,7 +86,11 @@ export async function deleteUiAuthSession(tx: Queryable, sessionId: string): Pro
 }
 
 /** Adds a nonce for registration with the shared secret, and forgets expired ones. */
-export async function insertRegistrationNonce(tx: Queryable, nonce: string, times: { nowMs: number; expiresTsMs: number }): Promise<void> {
+export async function insertRegistrationNonce(
+  tx: Queryable,
+  nonce: string,
+  times: { nowMs: number; expiresTsMs: number },
+): Promise<void> {
   await tx.query(
     'insert_registration_nonce',
     `WITH expired AS (DELETE FROM registration_nonces WHERE expires_ts_ms < $2)

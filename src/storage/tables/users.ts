@@ -20,8 +20,9 @@ export interface UserRow {
 }
 
 const COLUMNS = `user_id AS "userId", password_hash AS "passwordHash", created_ts_ms AS "createdTsMs", is_admin AS "isAdmin",
-  is_guest AS "isGuest", is_deactivated AS "isDeactivated", is_erased AS "isErased", is_locked AS "isLocked", is_suspended AS "isSuspended",
-  is_shadow_banned AS "isShadowBanned", is_rate_limited AS "isRateLimited", user_type AS "userType", appservice_id AS "appserviceId"`
+  is_guest AS "isGuest", is_deactivated AS "isDeactivated", is_erased AS "isErased", is_locked AS "isLocked",
+  is_suspended AS "isSuspended", is_shadow_banned AS "isShadowBanned", is_rate_limited AS "isRateLimited",
+  user_type AS "userType", appservice_id AS "appserviceId"`
 
 export interface NewUser {
   readonly userId: UserId
@@ -37,8 +38,17 @@ export interface NewUser {
 export async function insertUser(tx: Queryable, user: NewUser): Promise<void> {
   await tx.query(
     'insert_user',
-    `INSERT INTO users (user_id, password_hash, created_ts_ms, is_admin, is_guest, user_type, appservice_id) VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-    [user.userId, user.passwordHash ?? null, user.createdTsMs, user.isAdmin, user.isGuest, user.userType ?? null, user.appserviceId ?? null],
+    `INSERT INTO users (user_id, password_hash, created_ts_ms, is_admin, is_guest, user_type, appservice_id)
+      VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+    [
+      user.userId,
+      user.passwordHash ?? null,
+      user.createdTsMs,
+      user.isAdmin,
+      user.isGuest,
+      user.userType ?? null,
+      user.appserviceId ?? null,
+    ],
   )
 }
 
@@ -49,7 +59,9 @@ export async function getUser(tx: Queryable, userId: UserId): Promise<UserRow | 
 
 /** Reads the accounts whose ids are the same but for the case of letters: one, or several old ones. */
 export async function getUsersIgnoringCase(tx: Queryable, userId: string): Promise<UserRow[]> {
-  return tx.query<UserRow>('get_users_ignoring_case', `SELECT ${COLUMNS} FROM users WHERE lower(user_id) = lower($1) LIMIT 100`, [userId])
+  return tx.query<UserRow>('get_users_ignoring_case', `SELECT ${COLUMNS} FROM users WHERE lower(user_id) = lower($1) LIMIT 100`, [
+    userId,
+  ])
 }
 
 /** Tells which of the ids have accounts here that are in use. */
@@ -64,7 +76,11 @@ export async function getActiveUsers(tx: Queryable, userIds: readonly UserId[]):
 
 /** Tells which of the users asked for their messages to be erased. */
 export async function getErasedUsers(tx: Queryable, userIds: readonly UserId[]): Promise<UserId[]> {
-  const rows = await tx.query<{ userId: UserId }>('get_erased_users', 'SELECT user_id AS "userId" FROM users WHERE user_id = ANY($1) AND is_erased', [userIds])
+  const rows = await tx.query<{ userId: UserId }>(
+    'get_erased_users',
+    'SELECT user_id AS "userId" FROM users WHERE user_id = ANY($1) AND is_erased',
+    [userIds],
+  )
   return rows.map((row) => row.userId)
 }
 
@@ -97,10 +113,18 @@ export async function updateUserFlags(
 ): Promise<void> {
   await tx.query(
     'update_user_flags',
-    `UPDATE users SET is_admin = coalesce($2, is_admin), is_locked = coalesce($3, is_locked), is_suspended = coalesce($4, is_suspended),
-       is_shadow_banned = coalesce($5, is_shadow_banned), is_rate_limited = coalesce($6, is_rate_limited)
+    `UPDATE users SET is_admin = coalesce($2, is_admin), is_locked = coalesce($3, is_locked),
+       is_suspended = coalesce($4, is_suspended), is_shadow_banned = coalesce($5, is_shadow_banned),
+       is_rate_limited = coalesce($6, is_rate_limited)
      WHERE user_id = $1`,
-    [userId, flags.isAdmin ?? null, flags.isLocked ?? null, flags.isSuspended ?? null, flags.isShadowBanned ?? null, flags.isRateLimited ?? null],
+    [
+      userId,
+      flags.isAdmin ?? null,
+      flags.isLocked ?? null,
+      flags.isSuspended ?? null,
+      flags.isShadowBanned ?? null,
+      flags.isRateLimited ?? null,
+    ],
   )
 }
 
@@ -122,7 +146,10 @@ export async function getThreepids(tx: Queryable, userId: UserId): Promise<Three
 }
 
 /** Finds whose account a third-party identifier belongs to. */
-export async function getUserIdByThreepid(tx: Queryable, threepid: { medium: string; address: string }): Promise<UserId | undefined> {
+export async function getUserIdByThreepid(
+  tx: Queryable,
+  threepid: { medium: string; address: string },
+): Promise<UserId | undefined> {
   const rows = await tx.query<{ userId: UserId }>(
     'get_user_id_by_threepid',
     'SELECT user_id AS "userId" FROM user_threepids WHERE medium = $1 AND address = $2',
@@ -143,7 +170,10 @@ export async function insertPendingDeactivation(tx: Queryable, user: { userId: U
 
 /** Reads the accounts whose deactivation is not finished. */
 export async function getPendingDeactivations(tx: Queryable): Promise<{ userId: UserId; isErased: boolean }[]> {
-  return tx.query('get_pending_deactivations', 'SELECT user_id AS "userId", is_erased AS "isErased" FROM pending_deactivations LIMIT 1000')
+  return tx.query(
+    'get_pending_deactivations',
+    'SELECT user_id AS "userId", is_erased AS "isErased" FROM pending_deactivations LIMIT 1000',
+  )
 }
 
 /** Notes that everything of a closed account has been dealt with. */

@@ -8,7 +8,11 @@ export const deactivateAccount = clientEndpoint({
   path: '/_matrix/client/v3/account/deactivate',
   group: 'account',
   auth: 'user',
-  body: Type.Object({ auth: Type.Optional(Type.Unknown()), erase: Type.Optional(Type.Boolean()), id_server: Type.Optional(Type.String()) }),
+  body: Type.Object({
+    auth: Type.Optional(Type.Unknown()),
+    erase: Type.Optional(Type.Boolean()),
+    id_server: Type.Optional(Type.String()),
+  }),
   isBodyOptional: true,
   async handler({ body, requester, request }, context) {
     await context.interactiveAuth.requireOwner(requester, { method: request.method, url: request.url, auth: body.auth })

@@ -11,7 +11,10 @@ export const getAccount3PIDs = clientEndpoint({
     const threepids = await context.accounts.getThreepids(requester.userId)
     return {
       threepids: threepids.map(({ medium, address, validatedTsMs, addedTsMs }) => ({
-        medium, address, validated_at: validatedTsMs, added_at: addedTsMs,
+        medium,
+        address,
+        validated_at: validatedTsMs,
+        added_at: addedTsMs,
       })),
     }
   },

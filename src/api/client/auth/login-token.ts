@@ -2,7 +2,10 @@ import { Type } from 'typebox'
 import { MatrixError } from '../../../protocol/errors.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
-/** Makes a token that logs in once on a further device. Errors: M_UNRECOGNIZED where it is switched off. Spec: login_token.yaml. */
+/**
+ * Makes a token that logs in once on a further device. Errors: M_UNRECOGNIZED where it is switched off. Spec:
+ * login_token.yaml.
+ */
 export const generateLoginToken = clientEndpoint({
   operationId: 'generateLoginToken',
   method: 'POST',

@@ -32,8 +32,9 @@ function names(name: string, fallback: readonly string[], doc: string): Option<r
       name,
       type: 'worker name, or list of them',
       parse: ({ value }) => {
-        const list = typeof value === 'string' ? [value] : isLocatedList(value) ? value.map((item) => item.value) : []
-        return list.length > 0 && list.every((item) => typeof item === 'string')
+        const list = typeof value === 'string' ? [value] : isLocatedList(value) ? value.map((item) => item.value) : [value]
+        // A stream without any writer would stand still.
+        return (list.length > 0 || fallback.length === 0) && list.every((item) => typeof item === 'string')
           ? { ok: list.map((item) => (item === 'master' ? MAIN_PROCESS_NAME : item)) }
           : { expected: 'the name of a worker, or a list of names' }
       },

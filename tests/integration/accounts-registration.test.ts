@@ -33,6 +33,20 @@ test('registration asks for a stage first, and makes the account when it is done
   })
 })
 
+test('a registration goes on after a restart of the server', async () => {
+  await using server = await TestServer.start()
+  const client = server.anonymous()
+  const { session } = await client.request<AuthAnswer>('POST', REGISTER, {
+    body: { username: 'alice', password: 'x' },
+    expect: 401,
+  })
+  await server.restart()
+  const auth = { type: 'm.login.dummy', session }
+  expect(await client.post(REGISTER, { username: 'alice', password: 'x', auth })).toMatchObject({
+    user_id: '@alice:test.example',
+  })
+})
+
 test('of many that want one name at once, one gets it', async () => {
   await using server = await TestServer.start()
   const client = server.anonymous()

@@ -36,6 +36,10 @@ import { getCapabilities } from './client/server/capabilities.ts'
 import { getVersions } from './client/server/versions.ts'
 import { getTurnServer } from './client/server/voip.ts'
 import { getWellKnown, getWellknown } from './client/server/wellknown.ts'
+import { deleteRoomAlias, getLocalAliases, getRoomIdByAlias, setRoomAlias } from './client/rooms/directory.ts'
+import { getEventContext } from './client/rooms/event-context.ts'
+import { getRoomEvents } from './client/rooms/message-pagination.ts'
+import { getJoinedMembersByRoom, getMembersByRoom, getOneRoomEvent, getRoomState, getRoomStateWithKey } from './client/rooms/rooms.ts'
 import { defineFilter, getFilter } from './client/sync/filter.ts'
 import { getPresence, setPresence } from './client/sync/presence.ts'
 import { setTyping } from './client/sync/typing.ts'
@@ -60,6 +64,8 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   defineFilter, getFilter, setTyping, setPresence, getPresence,
 
   // rooms
+  getOneRoomEvent, getRoomState, getRoomStateWithKey, getMembersByRoom, getJoinedMembersByRoom, getRoomEvents, getEventContext,
+  getRoomIdByAlias, setRoomAlias, deleteRoomAlias, getLocalAliases,
   postReceipt, setReadMarker,
 
   // encryption

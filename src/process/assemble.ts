@@ -8,6 +8,9 @@ import type { Logger } from '../util/logger.ts'
 import { assembleAccounts } from './assemble-accounts.ts'
 import { assembleCore } from './assemble-core.ts'
 import { assemblePush } from './assemble-push.ts'
+import { assembleRoomDirectory } from './assemble-room-directory.ts'
+import { assembleRoomReading } from './assemble-room-reading.ts'
+import { assembleRooms } from './assemble-rooms.ts'
 import { assembleUserData } from './assemble-user-data.ts'
 
 /** Everything that one process consists of, wired. */
@@ -25,13 +28,16 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   const accounts = assembleAccounts(core)
   const userData = assembleUserData(core)
   const push = assemblePush(core, { markers: userData.accountData })
+  const rooms = assembleRooms(core, { pushActions: push.pushActions })
+  const directory = assembleRoomDirectory(core, { writer: rooms.writer })
+  const reading = assembleRoomReading(core, { directory, accountData: userData.accountData })
   accounts.deleteDeviceHooks.push(deletePushersOfDevices)
   accounts.onDeactivated.push(({ userId }) => push.pushers.deleteOfUser(userId))
   accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? userData.profiles.clear(userId) : Promise.resolve()))
   accounts.onRegistered.push(({ userId, displayName }) => userData.profiles.create(userId, displayName))
 
   return {
-    client: { ...accounts, ...userData, ...push, config, clock, rateLimiter } as unknown as ClientContext,
+    client: { ...accounts, ...userData, ...push, ...directory, ...reading, config, clock, rateLimiter } as unknown as ClientContext,
     async start() {
       for (const { name, lane, head } of await getLaneHeads(database)) hub.setHead(name as StreamName, lane, head)
       await userData.start()

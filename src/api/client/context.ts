@@ -15,6 +15,10 @@ import type { Typing } from '../../services/ephemeral/typing.ts'
 import type { Notifications } from '../../services/push/notifications.ts'
 import type { PushRules } from '../../services/push/push-rules.ts'
 import type { Pushers } from '../../services/push/pushers.ts'
+import type { RoomAliases } from '../../services/rooms/aliases.ts'
+import type { RoomDirectory } from '../../services/rooms/directory.ts'
+import type { RoomMessages } from '../../services/rooms/reading/room-messages.ts'
+import type { RoomStates } from '../../services/rooms/reading/room-states.ts'
 import type { AccountData } from '../../services/user-data/account-data.ts'
 import type { FilterStore } from '../../services/user-data/filter-store.ts'
 import type { Profiles } from '../../services/user-data/profiles.ts'
@@ -45,4 +49,8 @@ export interface ClientContext {
   readonly pushRules: PushRules
   readonly pushers: Pushers
   readonly notifications: Notifications
+  readonly roomAliases: RoomAliases
+  readonly roomDirectory: RoomDirectory
+  readonly roomMessages: RoomMessages
+  readonly roomStates: RoomStates
 }

@@ -50,7 +50,12 @@ export class ClientEvents {
   async serialize(
     events: readonly StoredEvent[],
     viewer: Viewer,
-    options: { readonly omitRoomId?: boolean; readonly withBundles?: boolean } = {},
+    options: {
+      readonly omitRoomId?: boolean
+      readonly withBundles?: boolean
+      /** The reader's membership at each event, for `unsigned.membership`. */
+      readonly memberships?: ReadonlyMap<EventId, string>
+    } = {},
   ): Promise<string[]> {
     const [replaced, redactions, bundles] = await Promise.all([
       this.#getReplaced(events),
@@ -61,7 +66,7 @@ export class ClientEvents {
     return events.map((stored) =>
       toClientEventJson(stored.event, {
         omitRoomId: options.omitRoomId,
-        unsignedJson: this.#unsignedJson(stored, viewer, { nowMs, replaced, redactions, bundles }),
+        unsignedJson: this.#unsignedJson(stored, viewer, { nowMs, replaced, redactions, bundles, memberships: options.memberships }),
       }))
   }
 
@@ -85,6 +90,7 @@ export class ClientEvents {
       replaced: ReadonlyMap<number, StoredEvent>
       redactions: ReadonlyMap<EventId, StoredEvent>
       bundles: ReadonlyMap<EventId, string>
+      memberships: ReadonlyMap<EventId, string> | undefined
     },
   ): string {
     const { event, transaction, redactedBy, replacesNid } = stored
@@ -92,6 +98,8 @@ export class ClientEvents {
     if (transaction && event.sender === viewer.userId && transaction.deviceId === viewer.transactionDevice) {
       json += `,"transaction_id":${JSON.stringify(transaction.transactionId)}`
     }
+    const membership = context.memberships?.get(event.eventId)
+    if (membership !== undefined) json += `,"membership":${JSON.stringify(membership)}`
     const before = replacesNid === undefined ? undefined : context.replaced.get(replacesNid)
     if (before) {
       json += `,"prev_content":${JSON.stringify(before.event.content)},"replaces_state":${JSON.stringify(before.event.eventId)}`

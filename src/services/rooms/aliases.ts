@@ -9,6 +9,7 @@ import type { Requester } from '../accounts/requester.ts'
 import type { EventsWriter } from '../events/event-intent.ts'
 import type { DirectoryRules } from './directory-rules.ts'
 import type { Memberships } from './memberships.ts'
+import type { RoomAccess } from './reading/room-access.ts'
 import type { RoomSlots } from './reading/room-slots.ts'
 
 const CANONICAL_ALIAS = 'm.room.canonical_alias'
@@ -19,6 +20,7 @@ export interface RoomAliasesDeps {
   readonly serverName: ServerName
   readonly memberships: Memberships
   readonly slots: RoomSlots
+  readonly access: RoomAccess
   readonly writer: EventsWriter
   readonly rules: DirectoryRules
   /** Option require_membership_for_aliases. */
@@ -43,6 +45,12 @@ export class RoomAliases {
   /** Our aliases of a room, oldest first. */
   getOfRoom(roomId: RoomId): Promise<RoomAlias[]> {
     return getAliasesOfRoom(this.#deps.database, roomId)
+  }
+
+  /** Our aliases of a room, for its members, and for anybody where it is world-readable. Throws M_FORBIDDEN. */
+  async getOfRoomFor(requester: Requester, roomId: RoomId): Promise<RoomAlias[]> {
+    await this.#deps.access.getReading(requester.userId, roomId)
+    return this.getOfRoom(roomId)
   }
 
   /**

@@ -29,3 +29,32 @@ export async function getRoomSlots(
 export async function getIsRoomKnown(tx: Queryable, roomId: RoomId): Promise<boolean> {
   return (await tx.query('get_is_room_known', `SELECT 1 FROM rooms WHERE room_id = $1`, [roomId])).length > 0
 }
+
+/** Reads a room's whole state as of a position. With `members`, of the member events only those of these users. */
+export async function getRoomStateAsOf(
+  tx: Queryable,
+  key: { readonly roomId: string; readonly position: number; readonly members?: readonly string[] | undefined },
+): Promise<RoomStateRow[]> {
+  return tx.query(
+    'get_room_state_as_of',
+    `SELECT ${COLUMNS} FROM rooms r
+       JOIN state_intervals i ON i.room_nid = r.room_nid AND i.from_pos <= $2 AND i.to_pos > $2
+       JOIN events e USING (event_nid)
+      WHERE r.room_id = $1 AND ($3::text[] IS NULL OR e.type <> 'm.room.member' OR e.state_key = ANY($3))
+      ORDER BY i.from_pos`,
+    [key.roomId, key.position, key.members ?? null],
+  )
+}
+
+/** Reads a room's member events as of a position. */
+export async function getMembersAsOf(tx: Queryable, key: { readonly roomId: string; readonly position: number }): Promise<RoomStateRow[]> {
+  return tx.query(
+    'get_members_as_of',
+    `SELECT ${COLUMNS} FROM rooms r
+       JOIN state_intervals i ON i.room_nid = r.room_nid AND i.from_pos <= $2 AND i.to_pos > $2
+       JOIN events e USING (event_nid)
+      WHERE r.room_id = $1 AND e.type = 'm.room.member'
+      ORDER BY i.from_pos`,
+    [key.roomId, key.position],
+  )
+}

@@ -1,0 +1,203 @@
+import { MatrixError } from '../../../protocol/errors.ts'
+import { stateSlotKey } from '../../../protocol/events/event.ts'
+import { toClientEventJson } from '../../../protocol/events/client-event.ts'
+import type { EventFilter } from '../../../protocol/filters/event-filter.ts'
+import type { EventId, RoomId, UserId } from '../../../protocol/ids.ts'
+import type { Database } from '../../../storage/database.ts'
+import { getRoomSlots, getRoomStateAsOf } from '../../../storage/tables/room-reads.ts'
+import type { RoomStateRow } from '../../../storage/tables/room-reads.ts'
+import type { StreamHub } from '../../../streams/stream-hub.ts'
+import type { Requester } from '../../accounts/requester.ts'
+import { viewerOf } from '../../events/client-events.ts'
+import type { ClientEvents, Viewer } from '../../events/client-events.ts'
+import type { EventReader, StoredEvent } from '../../events/event-reader.ts'
+import { stateRecordToEvent } from '../../events/state-records.ts'
+import type { RoomAccess } from './room-access.ts'
+import type { RoomPage, RoomPages } from './room-pages.ts'
+import type { RoomView, RoomViews } from './room-view.ts'
+
+/** Who reads, in which form. */
+export interface RoomReader {
+  readonly viewer: Viewer
+  readonly ignoredUsers: ReadonlySet<string>
+}
+
+export interface MessagesRequest {
+  readonly roomId: RoomId
+  readonly direction: 'b' | 'f'
+  /** Token positions; undefined for the end of the timeline at which the direction begins, or has no bound. */
+  readonly from: number | undefined
+  readonly to: number | undefined
+  readonly limit: number
+  readonly filter: EventFilter | undefined
+}
+
+export interface MessagesPage {
+  readonly startPosition: number
+  /** Undefined where nothing is left. */
+  readonly endPosition: number | undefined
+  readonly chunk: readonly string[]
+  readonly state: readonly string[] | undefined
+}
+
+export interface EventContext {
+  readonly event: string
+  /** Newest first. */
+  readonly before: readonly string[]
+  readonly after: readonly string[]
+  readonly startPosition: number
+  readonly endPosition: number
+  readonly state: readonly string[]
+  readonly stored: StoredEvent
+}
+
+export interface RoomMessagesDeps {
+  readonly database: Database
+  readonly hub: StreamHub
+  readonly access: RoomAccess
+  readonly views: RoomViews
+  readonly pages: RoomPages
+  readonly events: EventReader
+  readonly clientEvents: ClientEvents
+  readonly accountData: { getIgnoredUsers(userId: UserId): Promise<ReadonlySet<string>> }
+}
+
+/** Reads timelines of rooms: pages, single events, and what stands around an event. All events come as JSON texts. */
+export class RoomMessages {
+  readonly #deps: RoomMessagesDeps
+
+  constructor(deps: RoomMessagesDeps) {
+    this.#deps = deps
+  }
+
+  /** Who asks, and whom they do not want to hear. */
+  async readerOf(requester: Requester): Promise<RoomReader> {
+    return { viewer: viewerOf(requester), ignoredUsers: await this.#deps.accountData.getIgnoredUsers(requester.userId) }
+  }
+
+  /** Reads a page of history. Throws M_FORBIDDEN. Spec: message_pagination.yaml. */
+  async getPage(reader: RoomReader, request: MessagesRequest): Promise<MessagesPage> {
+    const { roomId, direction, limit, filter } = request
+    const { userId } = reader.viewer
+    const [reading, view] = await Promise.all([this.#deps.access.getReading(userId, roomId), this.#deps.views.get(userId, roomId)])
+    const head = Math.min(this.#deps.hub.head('events'), reading.eventsUpTo)
+    const startPosition = request.from ?? (direction === 'b' ? head : 0)
+    const range =
+      direction === 'b'
+        ? { low: (request.to ?? 0) + 1, high: Math.min(startPosition, head) }
+        : { low: startPosition + 1, high: Math.min(request.to ?? head, head) }
+    const page = await this.#deps.pages.read({ roomId, direction, limit, ...range }, { view, filter, ignoredUsers: reader.ignoredUsers })
+    const [chunk, state] = await Promise.all([
+      this.write(reader.viewer, view, page.events),
+      filter?.lazyLoadMembers === true ? this.#getMembersOf(roomId, page.events) : undefined,
+    ])
+    // An empty page says that the end is reached; before that, a client learns it with one more request.
+    const isEnd = page.isExhausted && page.events.length === 0
+    return { startPosition, endPosition: isEnd ? undefined : page.end, chunk, state }
+  }
+
+  /** Writes events that the user may see. */
+  write(viewer: Viewer, view: RoomView, events: readonly StoredEvent[]): Promise<string[]> {
+    return this.#deps.clientEvents.serialize(events, viewer, { memberships: view.membershipsAt(events) })
+  }
+
+  /** Reads one event. Throws M_NOT_FOUND also where the user may not see it. Spec: rooms.yaml, getOneRoomEvent. */
+  async getEvent(reader: RoomReader, roomId: RoomId, eventId: EventId): Promise<string> {
+    const { stored, view } = await this.getVisibleEvent(reader, roomId, eventId)
+    const [text] = await this.write(reader.viewer, view, [stored])
+    return text ?? ''
+  }
+
+  /** Finds an event that the user may see, together with the user's view. Throws M_NOT_FOUND. */
+  async getVisibleEvent(reader: RoomReader, roomId: RoomId, eventId: EventId): Promise<{ stored: StoredEvent; view: RoomView }> {
+    const stored = await this.#deps.events.getEvent(eventId)
+    if (!stored || stored.event.roomId !== roomId) throw notFound()
+    const view = await this.#deps.views.get(reader.viewer.userId, roomId)
+    const isIgnored = stored.event.stateKey === undefined && reader.ignoredUsers.has(stored.event.sender)
+    if (isIgnored || view.filter([stored]).length === 0) throw notFound()
+    return { stored, view }
+  }
+
+  /** Reads an event with its neighbours and the state after the last of them. Throws M_NOT_FOUND. Spec: event_context.yaml. */
+  async getContext(
+    reader: RoomReader,
+    request: { readonly roomId: RoomId; readonly eventId: EventId; readonly limit: number; readonly filter: EventFilter | undefined },
+  ): Promise<EventContext> {
+    const { roomId, eventId, filter } = request
+    const { stored, view } = await this.getVisibleEvent(reader, roomId, eventId)
+    const beforeLimit = Math.floor(request.limit / 2)
+    const { before, after } = await this.getNeighbours(reader, view, { stored, beforeLimit, afterLimit: request.limit - beforeLimit, filter })
+    const events = [...before.events, stored, ...after.events]
+    const lastPosition = after.events.at(-1)?.position ?? stored.position ?? 0
+    const [texts, state] = await Promise.all([
+      this.write(reader.viewer, view, events),
+      this.getStateForEvents(roomId, lastPosition, events, filter),
+    ])
+    const index = before.events.length
+    return {
+      event: texts[index] ?? '',
+      before: texts.slice(0, index),
+      after: texts.slice(index + 1),
+      startPosition: before.end,
+      endPosition: after.end,
+      state,
+      stored,
+    }
+  }
+
+  /** Reads what stands directly before and after an event. */
+  async getNeighbours(
+    reader: RoomReader,
+    view: RoomView,
+    request: { readonly stored: StoredEvent; readonly beforeLimit: number; readonly afterLimit: number; readonly filter: EventFilter | undefined },
+  ): Promise<{ before: RoomPage; after: RoomPage }> {
+    const { stored, filter } = request
+    const position = stored.position ?? 0
+    const { roomId } = stored.event
+    const wish = { view, filter, ignoredUsers: reader.ignoredUsers }
+    const [before, after] = await Promise.all([
+      request.beforeLimit === 0
+        ? { events: [], end: position - 1, isExhausted: false }
+        : this.#deps.pages.read({ roomId, direction: 'b', low: 1, high: position - 1, limit: request.beforeLimit }, wish),
+      request.afterLimit === 0
+        ? { events: [], end: position, isExhausted: false }
+        : this.#deps.pages.read({ roomId, direction: 'f', low: position + 1, high: this.#deps.hub.head('events'), limit: request.afterLimit }, wish),
+    ])
+    return { before, after }
+  }
+
+  /** The state as of a position that a filter keeps; with lazy loading, of the members only those who sent the events. */
+  async getStateForEvents(roomId: RoomId, position: number, events: readonly StoredEvent[], filter: EventFilter | undefined): Promise<string[]> {
+    const members = filter?.lazyLoadMembers === true ? [...new Set(events.map((stored) => stored.event.sender))] : undefined
+    const rows = await getRoomStateAsOf(this.#deps.database, { roomId, position, members })
+    return rows.filter((row) => isWanted(row, filter)).map(writeStateRow)
+  }
+
+  async #getMembersOf(roomId: RoomId, events: readonly StoredEvent[]): Promise<string[]> {
+    if (events.length === 0) return []
+    const position = Math.max(...events.map((stored) => stored.position ?? 0))
+    const senders = new Set<UserId>(events.map((stored) => stored.event.sender))
+    const rows = await getRoomSlots(this.#deps.database, {
+      roomId,
+      position,
+      slots: Array.from(senders, (sender) => ({ type: 'm.room.member', stateKey: sender })),
+    })
+    const inChunk = new Set(events.map(({ event }) => (event.stateKey === undefined ? '' : `${stateSlotKey(event.type, event.stateKey)} ${event.eventId}`)))
+    return rows.filter((row) => !inChunk.has(`${stateSlotKey(row.type, row.stateKey)} ${row.eventId}`)).map(writeStateRow)
+  }
+}
+
+/** Writes a state row as a client event with its room id. */
+export function writeStateRow(row: RoomStateRow): string {
+  return toClientEventJson(stateRecordToEvent(row))
+}
+
+function isWanted(row: RoomStateRow, filter: EventFilter | undefined): boolean {
+  if (filter === undefined || filter.matchesEverything) return true
+  const { type, sender, content } = stateRecordToEvent(row)
+  return filter.matches({ type, sender, roomId: row.roomId, content })
+}
+
+function notFound(): MatrixError {
+  return new MatrixError('M_NOT_FOUND', 'Event not found')
+}

@@ -1,0 +1,82 @@
+import { parseHistoryVisibility, parseMembership } from '../../../protocol/history-visibility.ts'
+import type { Membership } from '../../../protocol/history-visibility.ts'
+import type { EventId, RoomId, UserId } from '../../../protocol/ids.ts'
+import { isJsonObject } from '../../../protocol/json.ts'
+import type { JsonObject } from '../../../protocol/json.ts'
+import type { Database } from '../../../storage/database.ts'
+import { getVisibilityHistory } from '../../../storage/tables/room-state.ts'
+import type { SlotInterval } from '../../../storage/tables/room-state.ts'
+import type { StoredEvent } from '../../events/event-reader.ts'
+import { filterVisible } from '../../sync/timeline-loader.ts'
+
+/** What one user may see of one room, worked out from how visibility and membership changed over time. */
+export class RoomView {
+  readonly #userId: UserId
+  readonly #history: readonly SlotInterval[]
+  readonly #memberships: readonly { readonly fromPos: number; readonly membership: Membership }[]
+
+  constructor(userId: UserId, history: readonly SlotInterval[]) {
+    this.#userId = userId
+    this.#history = history
+    this.#memberships = history
+      .filter((interval) => interval.type === 'm.room.member')
+      .map((interval) => ({ fromPos: interval.fromPos, membership: parseMembership(contentOf(interval)) }))
+  }
+
+  /** Leaves out events that the user may not see, and those outside the timeline (rejected, soft-failed, only known). */
+  filter(events: readonly StoredEvent[]): StoredEvent[] {
+    const items = events.flatMap((stored) =>
+      stored.position === undefined || stored.flags !== 0
+        ? []
+        : [{ position: stored.position, type: stored.event.type, stateKey: stored.event.stateKey, stored }])
+    return filterVisible(items, this.#history, { userId: this.#userId }).map((item) => item.stored)
+  }
+
+  /** The user's membership after the event at the position, for `unsigned.membership`. Spec: § Room event format (MSC4115). */
+  membershipAt(position: number): Membership {
+    return this.#memberships.findLast((entry) => entry.fromPos <= position)?.membership ?? 'leave'
+  }
+
+  /** Memberships at the events, as ClientEvents wants them. */
+  membershipsAt(events: readonly StoredEvent[]): ReadonlyMap<EventId, string> {
+    return new Map(events.map((stored) => [stored.event.eventId, this.membershipAt(stored.position ?? 0)]))
+  }
+
+  /** Where the user, who is not joined, stopped to be joined for the last time; undefined for who never was. */
+  get lastLeftPosition(): number | undefined {
+    const lastJoin = this.#memberships.findLastIndex((entry) => entry.membership === 'join')
+    return lastJoin === -1 ? undefined : this.#memberships[lastJoin + 1]?.fromPos
+  }
+
+  get isWorldReadableNow(): boolean {
+    const last = this.#history.findLast((interval) => interval.type === 'm.room.history_visibility')
+    return last !== undefined && parseHistoryVisibility(contentOf(last)) === 'world_readable'
+  }
+}
+
+/** Reads views, each from one query. */
+export class RoomViews {
+  readonly #database: Database
+
+  constructor(deps: { database: Database }) {
+    this.#database = deps.database
+  }
+
+  /** What the user may see of a room. */
+  async get(userId: UserId, roomId: RoomId): Promise<RoomView> {
+    return new RoomView(userId, await getVisibilityHistory(this.#database, { roomIds: [roomId], userId }))
+  }
+
+  /** What the user may see of several rooms, in one query. */
+  async getOfRooms(userId: UserId, roomIds: readonly RoomId[]): Promise<Map<RoomId, RoomView>> {
+    const intervals = await getVisibilityHistory(this.#database, { roomIds, userId })
+    const byRoom = Map.groupBy(intervals, (interval) => interval.roomId)
+    return new Map(roomIds.map((roomId) => [roomId, new RoomView(userId, byRoom.get(roomId) ?? [])]))
+  }
+}
+
+function contentOf(interval: SlotInterval): JsonObject | undefined {
+  const parsed: unknown = JSON.parse(interval.json)
+  const content = isJsonObject(parsed) ? parsed['content'] : undefined
+  return isJsonObject(content) ? content : undefined
+}

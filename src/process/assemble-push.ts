@@ -23,8 +23,20 @@ export interface PushServices {
 /** Wires receipts, push rules, counts and pushers. Clients without intentional mentions count on the legacy rules. */
 export function assemblePush(core: Core, deps: { markers: MarkerStore }): PushServices {
   const { database, hub, memberships, clock, events, clientEvents } = core
-  const pushRules = new PushRules({ database, hub, committer: core.committer('push_rules'), options: { hasLegacyMentions: true } })
-  const receipts = new Receipts({ database, hub, committer: core.committer('receipts'), memberships, markers: deps.markers, clock })
+  const pushRules = new PushRules({
+    database,
+    hub,
+    committer: core.committer('push_rules'),
+    options: { hasLegacyMentions: true },
+  })
+  const receipts = new Receipts({
+    database,
+    hub,
+    committer: core.committer('receipts'),
+    memberships,
+    markers: deps.markers,
+    clock,
+  })
   return {
     pushRules,
     receipts,

@@ -3,14 +3,29 @@ import type { UserId } from '../../src/protocol/ids.ts'
 import { PushWorld } from '../kit/push-world.ts'
 
 interface Page {
-  readonly notifications: readonly { room_id: string; read: boolean; ts: number; actions: readonly unknown[]; event: { event_id: string; content: { body: string } } }[]
+  readonly notifications: readonly {
+    room_id: string
+    read: boolean
+    ts: number
+    actions: readonly unknown[]
+    event: { event_id: string; content: { body: string } }
+  }[]
   readonly next_token?: string
 }
 
-async function list(world: PushWorld, userId: UserId, page: { from?: string | undefined; limit?: number; onlyHighlights?: boolean } = {}): Promise<Page> {
-  const text = await world.push.notifications.list({ userId, transactionDevice: 'D' }, {
-    from: page.from, limit: page.limit, onlyHighlights: page.onlyHighlights ?? false,
-  })
+async function list(
+  world: PushWorld,
+  userId: UserId,
+  page: { from?: string | undefined; limit?: number; onlyHighlights?: boolean } = {},
+): Promise<Page> {
+  const text = await world.push.notifications.list(
+    { userId, transactionDevice: 'D' },
+    {
+      from: page.from,
+      limit: page.limit,
+      onlyHighlights: page.onlyHighlights ?? false,
+    },
+  )
   return JSON.parse(text) as Page
 }
 
@@ -19,7 +34,8 @@ describe('notifications', () => {
     await using world = await PushWorld.start()
     const [alice, bob] = [world.userId('alice'), world.userId('bob')]
     const [roomA, roomB] = [await world.createRoom(alice), await world.createRoom(alice)]
-    const say = (roomId: typeof roomA, body: string, extra = {}): Promise<unknown> => world.send(roomId, alice, 'm.room.message', { msgtype: 'm.text', body, ...extra })
+    const say = (roomId: typeof roomA, body: string, extra = {}): Promise<unknown> =>
+      world.send(roomId, alice, 'm.room.message', { msgtype: 'm.text', body, ...extra })
     await say(roomA, 'before he came')
     await world.setMembership(roomA, bob, 'join')
     await world.setMembership(roomB, bob, 'join')

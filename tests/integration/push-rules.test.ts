@@ -36,7 +36,13 @@ test('a rule is added, read, placed, replaced, switched, given other actions, an
   await put('three', { after: 'two' })
   await put('four', { before: 'one' })
   expect(await order()).toEqual(['two', 'three', 'four', 'one'])
-  expect(await alice.get(`${GLOBAL}/content/one`)).toEqual({ rule_id: 'one', default: false, enabled: true, pattern: 'one', actions: ['notify'] })
+  expect(await alice.get(`${GLOBAL}/content/one`)).toEqual({
+    rule_id: 'one',
+    default: false,
+    enabled: true,
+    pattern: 'one',
+    actions: ['notify'],
+  })
   await alice.put(`${GLOBAL}/content/one/enabled`, { enabled: false })
   expect(await alice.get(`${GLOBAL}/content/one/enabled`)).toEqual({ enabled: false })
   await alice.put(`${GLOBAL}/content/one/actions`, { actions: ['notify', { set_tweak: 'highlight' }] })
@@ -53,7 +59,8 @@ test('historical actions come back as they were sent', async () => {
   await using server = await TestServer.start()
   const alice = await server.register('alice')
   await alice.put(`${GLOBAL}/sender/${alice.userId}`, { actions: ['dont_notify'] })
-  for (let round = 0; round < 2; round++) expect((await alice.get<Rules>(RULES)).global['sender']?.[0]?.actions).toEqual(['dont_notify'])
+  for (let round = 0; round < 2; round++)
+    expect((await alice.get<Rules>(RULES)).global['sender']?.[0]?.actions).toEqual(['dont_notify'])
 })
 
 test('default rules can be switched and given other actions, but neither replaced nor deleted', async () => {
@@ -62,7 +69,9 @@ test('default rules can be switched and given other actions, but neither replace
   await alice.put(`${GLOBAL}/underride/.m.rule.message/enabled`, { enabled: false })
   await alice.put(`${GLOBAL}/underride/.m.rule.message/actions`, { actions: [] })
   expect(await alice.get(`${GLOBAL}/underride/.m.rule.message`)).toMatchObject({ enabled: false, actions: [], default: true })
-  await alice.fails(400, 'M_INVALID_PARAM', 'PUT', `${GLOBAL}/underride/.m.rule.message`, { body: { conditions: [], actions: [] } })
+  await alice.fails(400, 'M_INVALID_PARAM', 'PUT', `${GLOBAL}/underride/.m.rule.message`, {
+    body: { conditions: [], actions: [] },
+  })
   await alice.fails(404, 'M_NOT_FOUND', 'DELETE', `${GLOBAL}/underride/.m.rule.message`)
 })
 
@@ -79,7 +88,9 @@ test('what is malformed or unknown is refused', async () => {
   await alice.fails(404, 'M_NOT_FOUND', 'PUT', `${content}/none/actions`, { body: { actions: [] } })
   await alice.fails(404, 'M_NOT_FOUND', 'DELETE', `${content}/none`)
   await alice.fails(400, 'M_UNKNOWN', 'PUT', `${content}/a`, { body: { pattern: 'a', actions: [] }, query: { before: 'none' } })
-  await alice.fails(400, 'M_INVALID_PARAM', 'PUT', `${content}/${encodeURIComponent('a/b')}`, { body: { pattern: 'a', actions: [] } })
+  await alice.fails(400, 'M_INVALID_PARAM', 'PUT', `${content}/${encodeURIComponent('a/b')}`, {
+    body: { pattern: 'a', actions: [] },
+  })
   await alice.fails(400, 'M_MISSING_PARAM', 'PUT', `${content}/a`, { body: { pattern: 'a' } })
   await alice.fails(400, 'M_MISSING_PARAM', 'PUT', `${content}/a`, { body: { actions: [] } })
   await alice.fails(400, 'M_INVALID_PARAM', 'PUT', `${content}/a`, { body: [1] })

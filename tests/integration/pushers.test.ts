@@ -54,7 +54,8 @@ test('a pusher goes with the device that set it', async () => {
 test('what is missing or malformed is refused', async () => {
   await using server = await TestServer.start()
   const alice = await server.register('alice')
-  const fails = (errcode: string, body: Record<string, unknown>): Promise<unknown> => alice.fails(400, errcode, 'POST', SET, { body })
+  const fails = (errcode: string, body: Record<string, unknown>): Promise<unknown> =>
+    alice.fails(400, errcode, 'POST', SET, { body })
   await fails('M_MISSING_PARAM', {})
   const { lang: _lang, data: _data, ...rest } = PUSHER
   expect(await fails('M_MISSING_PARAM', rest)).toMatchObject({ error: 'Missing parameters: lang, data' })
@@ -75,7 +76,8 @@ test('notifications and receipts answer their errors', async () => {
   expect(await alice.get('/_matrix/client/v3/notifications')).toEqual({ notifications: [] })
   await alice.fails(400, 'M_INVALID_PARAM', 'GET', '/_matrix/client/v3/notifications', { query: { from: 'abc' } })
   const room = '/_matrix/client/v3/rooms/!none:test.example'
-  const fails = (status: number, errcode: string, path: string, body: unknown): Promise<unknown> => alice.fails(status, errcode, 'POST', `${room}/${path}`, { body })
+  const fails = (status: number, errcode: string, path: string, body: unknown): Promise<unknown> =>
+    alice.fails(status, errcode, 'POST', `${room}/${path}`, { body })
   await fails(403, 'M_FORBIDDEN', 'receipt/m.read/$event', {})
   await fails(400, 'M_INVALID_PARAM', 'receipt/m.unknown/$event', {})
   await fails(400, 'M_INVALID_PARAM', 'receipt/m.read/noevent', {})

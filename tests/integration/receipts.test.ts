@@ -30,12 +30,17 @@ describe('receipts', () => {
   it('never go back to an older event', async () => {
     await using world = await PushWorld.start()
     const { bob, roomId, events } = await prepare(world)
-    const write = (eventId: EventId): Promise<void> => world.push.receipts.write({ userId: bob, roomId, eventId, receiptType: 'm.read' })
+    const write = (eventId: EventId): Promise<void> =>
+      world.push.receipts.write({ userId: bob, roomId, eventId, receiptType: 'm.read' })
     await write(events[1])
     await write(events[0])
-    expect(await readAll(world, bob, roomId)).toEqual({ [events[1]]: { 'm.read': { [bob]: { ts: expect.any(Number) as number } } } })
+    expect(await readAll(world, bob, roomId)).toEqual({
+      [events[1]]: { 'm.read': { [bob]: { ts: expect.any(Number) as number } } },
+    })
     await Promise.all([write(events[2]), write(events[0]), write(events[1])])
-    expect(await readAll(world, bob, roomId)).toEqual({ [events[2]]: { 'm.read': { [bob]: { ts: expect.any(Number) as number } } } })
+    expect(await readAll(world, bob, roomId)).toEqual({
+      [events[2]]: { 'm.read': { [bob]: { ts: expect.any(Number) as number } } },
+    })
   })
 
   it('that are private are shown to nobody else, and those of ignored users to nobody who asks so', async () => {
@@ -60,7 +65,14 @@ describe('receipts', () => {
     await receipts.write({ userId: bob, roomId, eventId: events[1], receiptType: 'm.read' })
     await receipts.write({ userId: alice, roomId, eventId: events[1], receiptType: 'm.read', threadId: 'main' })
     const upTo = world.core.hub.head('receipts')
-    const expected = { [events[1]]: { 'm.read': { [bob]: { ts: expect.any(Number) as number }, [alice]: { ts: expect.any(Number) as number, thread_id: 'main' } } } }
+    const expected = {
+      [events[1]]: {
+        'm.read': {
+          [bob]: { ts: expect.any(Number) as number },
+          [alice]: { ts: expect.any(Number) as number, thread_id: 'main' },
+        },
+      },
+    }
     const read = async (world2: PushWorld): Promise<unknown> => {
       const found = await world2.push.receipts.getChanged({ userId: bob, roomIds: new Set([roomId]), after: first, upTo })
       return JSON.parse(found.get(roomId) ?? 'null')
@@ -73,28 +85,54 @@ describe('receipts', () => {
 
   it('of a thread must point at an event that belongs to it', async () => {
     await using world = await PushWorld.start()
-    const { alice, bob, roomId, events: [root, other] } = await prepare(world)
+    const {
+      alice,
+      bob,
+      roomId,
+      events: [root, other],
+    } = await prepare(world)
     const relate = (type: string, relationType: string, target: EventId): Promise<EventId> =>
       world.send(roomId, alice, type, { body: 'x', 'm.relates_to': { rel_type: relationType, event_id: target } })
     const inThread = await relate('m.room.message', 'm.thread', root)
     const reaction = await relate('m.reaction', 'm.annotation', inThread)
     const write = (eventId: EventId, threadId: string): Promise<void> =>
       world.push.receipts.write({ userId: bob, roomId, eventId, receiptType: 'm.read', threadId })
-    for (const [eventId, threadId] of [[inThread, 'main'], [reaction, 'main'], [other, root], [root, other]] as const) {
+    for (const [eventId, threadId] of [
+      [inThread, 'main'],
+      [reaction, 'main'],
+      [other, root],
+      [root, other],
+    ] as const) {
       await expect(write(eventId, threadId)).rejects.toMatchObject({ errcode: 'M_INVALID_PARAM', status: 400 })
     }
-    for (const [eventId, threadId] of [[root, 'main'], [other, 'main'], [root, root], [inThread, root], [reaction, root]] as const) await write(eventId, threadId)
+    for (const [eventId, threadId] of [
+      [root, 'main'],
+      [other, 'main'],
+      [root, root],
+      [inThread, root],
+      [reaction, root],
+    ] as const)
+      await write(eventId, threadId)
     await expect(write('$unknown' as EventId, 'main')).rejects.toMatchObject({ errcode: 'M_NOT_FOUND' })
   })
 
   it('at one event, threaded and unthreaded, are shown as the unthreaded one', async () => {
     await using world = await PushWorld.start()
-    const { bob, roomId, events: [event] } = await prepare(world)
+    const {
+      bob,
+      roomId,
+      events: [event],
+    } = await prepare(world)
     await world.push.receipts.write({ userId: bob, roomId, eventId: event, receiptType: 'm.read' })
     await world.push.receipts.write({ userId: bob, roomId, eventId: event, receiptType: 'm.read', threadId: 'main' })
     const expected = { [event]: { 'm.read': { [bob]: { ts: expect.any(Number) as number } } } }
     expect(await readAll(world, bob, roomId)).toEqual(expected)
-    const changed = await world.push.receipts.getChanged({ userId: bob, roomIds: [roomId], after: START, upTo: world.core.hub.head('receipts') })
+    const changed = await world.push.receipts.getChanged({
+      userId: bob,
+      roomIds: [roomId],
+      after: START,
+      upTo: world.core.hub.head('receipts'),
+    })
     expect(JSON.parse(changed.get(roomId) ?? 'null')).toEqual(expected)
   })
 
@@ -102,7 +140,9 @@ describe('receipts', () => {
     await using world = await PushWorld.start()
     const { roomId, events } = await prepare(world)
     const request = { userId: world.userId('eve'), roomId, eventId: events[0] }
-    await expect(world.push.receipts.write({ ...request, receiptType: 'm.read' })).rejects.toMatchObject({ errcode: 'M_FORBIDDEN' })
+    await expect(world.push.receipts.write({ ...request, receiptType: 'm.read' })).rejects.toMatchObject({
+      errcode: 'M_FORBIDDEN',
+    })
     await expect(world.push.receipts.setFullyRead(request)).rejects.toMatchObject({ errcode: 'M_FORBIDDEN' })
   })
 

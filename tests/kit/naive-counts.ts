@@ -40,7 +40,14 @@ export class NaiveCounts {
   reader(userId: UserId): Reader {
     let reader = this.#readers.get(userId)
     if (!reader) {
-      reader = { rules: NO_USER_PUSH_RULES, displayName: undefined, isJoined: false, joinedAt: -1, unthreaded: -1, threads: new Map() }
+      reader = {
+        rules: NO_USER_PUSH_RULES,
+        displayName: undefined,
+        isJoined: false,
+        joinedAt: -1,
+        unthreaded: -1,
+        threads: new Map(),
+      }
       this.#readers.set(userId, reader)
     }
     return reader
@@ -60,17 +67,23 @@ export class NaiveCounts {
       if (!reader.isJoined || userId === sender) continue
       const compiled = compileRuleset(buildRuleset(userId, reader.rules, OPTIONS))
       const pushEvent = { type, content, sender, roomId: this.#roomId, stateKey, originServerTs: 0, eventId }
-      outcomes.set(userId, summarizeActions(evaluatePushRules(compiled, pushEvent, {
+      outcomes.set(
         userId,
-        displayName: reader.displayName,
-        roomMemberCount: this.joinedCount,
-        senderPowerLevel: this.#powerLevels.get(sender) ?? 0,
-        notificationPowerLevels: {},
-      }).actions))
+        summarizeActions(
+          evaluatePushRules(compiled, pushEvent, {
+            userId,
+            displayName: reader.displayName,
+            roomMemberCount: this.joinedCount,
+            senderPowerLevel: this.#powerLevels.get(sender) ?? 0,
+            notificationPowerLevels: {},
+          }).actions,
+        ),
+      )
     }
     const index = this.events.length
     this.events.push({ eventId, sender, threadId, isState: stateKey !== undefined, outcomes })
-    if (stateKey === undefined && relationType !== 'm.annotation' && relationType !== 'm.replace') this.#readTo(this.reader(sender), threadId, index)
+    if (stateKey === undefined && relationType !== 'm.annotation' && relationType !== 'm.replace')
+      this.#readTo(this.reader(sender), threadId, index)
     if (type === 'm.room.member' && stateKey !== undefined) this.#applyMember(this.reader(stateKey as UserId), content, index)
   }
 
@@ -95,7 +108,9 @@ export class NaiveCounts {
   /** Counts by thread, '' for the main timeline; threads without notifications are left out. */
   count(userId: UserId): Record<string, { notificationCount: number; highlightCount: number }> {
     const reader = this.reader(userId)
-    const counts: Record<string, { notificationCount: number; highlightCount: number }> = { '': { notificationCount: 0, highlightCount: 0 } }
+    const counts: Record<string, { notificationCount: number; highlightCount: number }> = {
+      '': { notificationCount: 0, highlightCount: 0 },
+    }
     for (const [index, event] of this.events.entries()) {
       if (index <= Math.max(reader.joinedAt, reader.unthreaded, reader.threads.get(event.threadId) ?? -1)) continue
       const outcome = event.outcomes.get(userId)

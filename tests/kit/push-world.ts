@@ -69,7 +69,12 @@ export class PushWorld implements AsyncDisposable {
       intents: [
         { type: 'm.room.create', sender: creator, stateKey: '', content: {} },
         { type: 'm.room.member', sender: creator, stateKey: creator, content: { membership: 'join' } },
-        { type: 'm.room.power_levels', sender: creator, stateKey: '', content: { users: { [creator]: 100 }, state_default: 50, events_default: 0 } },
+        {
+          type: 'm.room.power_levels',
+          sender: creator,
+          stateKey: '',
+          content: { users: { [creator]: 100 }, state_default: 50, events_default: 0 },
+        },
         { type: 'm.room.join_rules', sender: creator, stateKey: '', content: { join_rule: 'public' } },
       ],
     })
@@ -83,7 +88,13 @@ export class PushWorld implements AsyncDisposable {
   }
 
   async setMembership(roomId: RoomId, userId: UserId, membership: 'join' | 'leave', displayName?: string): Promise<EventId> {
-    return this.send(roomId, userId, 'm.room.member', { membership, ...(displayName === undefined ? {} : { displayname: displayName }) }, userId)
+    return this.send(
+      roomId,
+      userId,
+      'm.room.member',
+      { membership, ...(displayName === undefined ? {} : { displayname: displayName }) },
+      userId,
+    )
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

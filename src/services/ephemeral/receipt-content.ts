@@ -32,7 +32,10 @@ export function buildReceiptContent(receipts: readonly Receipt[], viewer: UserId
     seen.add(key)
     const users = ((content[receipt.eventId] ??= {})[receipt.receiptType] ??= {})
     if (users[receipt.userId] !== undefined && receipt.threadId !== undefined) continue
-    users[receipt.userId] = { ts: receipt.receivedTsMs, ...(receipt.threadId === undefined ? {} : { thread_id: receipt.threadId }) }
+    users[receipt.userId] = {
+      ts: receipt.receivedTsMs,
+      ...(receipt.threadId === undefined ? {} : { thread_id: receipt.threadId }),
+    }
   }
   return seen.size === 0 ? undefined : JSON.stringify(content)
 }

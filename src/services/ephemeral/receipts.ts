@@ -3,7 +3,13 @@ import type { EventId, RoomId, UserId } from '../../protocol/ids.ts'
 import type { JsonObject } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
 import {
-  getEventPositions, getReceiptEventPosition, getReceiptRowsSince, getReceiptsChanged, getReceiptsOfRooms, getReceiptTarget, upsertReceipt,
+  getEventPositions,
+  getReceiptEventPosition,
+  getReceiptRowsSince,
+  getReceiptsChanged,
+  getReceiptsOfRooms,
+  getReceiptTarget,
+  upsertReceipt,
 } from '../../storage/tables/receipts.ts'
 import type { ReceiptTarget, StoredReceipt } from '../../storage/tables/receipts.ts'
 import { EntityChanges } from '../../streams/entity-changes.ts'
@@ -74,7 +80,11 @@ export class Receipts {
       this.#changes.note(row.roomId, position)
     })
     deps.hub.setReadSince('receipts', async (_lane, after, upTo) =>
-      (await getReceiptRowsSince(this.#database, { after, upTo })).map((stored) => ({ position: stored.position, row: toStreamRow(stored) })))
+      (await getReceiptRowsSince(this.#database, { after, upTo })).map((stored) => ({
+        position: stored.position,
+        row: toStreamRow(stored),
+      })),
+    )
   }
 
   /** Must be called once the stream's head is known. */
@@ -121,7 +131,10 @@ export class Receipts {
     const item = { userId, roomId, type: FULLY_READ }
     for (let attempt = 0; attempt < MARKER_ATTEMPTS_MAX; attempt++) {
       const before = readMarker(await this.#markers.getForRoom(userId, roomId, FULLY_READ))
-      const positions = await getEventPositions(this.#database, { roomId, eventIds: before === undefined ? [eventId] : [eventId, before] })
+      const positions = await getEventPositions(this.#database, {
+        roomId,
+        eventIds: before === undefined ? [eventId] : [eventId, before],
+      })
       const position = positions.get(eventId)
       if (position === undefined) throw unknownEvent()
       // An event that is no longer known (purged) counts as older.
@@ -153,15 +166,27 @@ export class Receipts {
       const rows = this.#recent.slice(after, upTo)
       if (rows.length === 0) return new Map()
       const rooms = toSet(range.roomIds)
-      return buildContents(rows.filter((row) => rooms.has(row.roomId as RoomId)), userId, ignoredUserIds)
+      return buildContents(
+        rows.filter((row) => rooms.has(row.roomId as RoomId)),
+        userId,
+        ignoredUserIds,
+      )
     }
     const roomIds = [...range.roomIds].filter((roomId) => this.#changes.hasChanged(roomId, after))
     if (roomIds.length === 0) return new Map()
-    return buildContents((await getReceiptsChanged(this.#database, { userId, roomIds, after, upTo })).map(toStreamRow), userId, ignoredUserIds)
+    return buildContents(
+      (await getReceiptsChanged(this.#database, { userId, roomIds, after, upTo })).map(toStreamRow),
+      userId,
+      ignoredUserIds,
+    )
   }
 
   /** All receipts of rooms, for one reader who sees them for the first time. One query. */
-  async getForRooms(roomIds: readonly RoomId[], userId: UserId, ignoredUserIds?: ReadonlySet<string>): Promise<Map<RoomId, string>> {
+  async getForRooms(
+    roomIds: readonly RoomId[],
+    userId: UserId,
+    ignoredUserIds?: ReadonlySet<string>,
+  ): Promise<Map<RoomId, string>> {
     if (roomIds.length === 0) return new Map()
     return buildContents((await getReceiptsOfRooms(this.#database, { roomIds, userId })).map(toStreamRow), userId, ignoredUserIds)
   }
@@ -171,7 +196,11 @@ function toSet(roomIds: Iterable<RoomId>): ReadonlySet<RoomId> {
   return roomIds instanceof Set ? (roomIds as ReadonlySet<RoomId>) : new Set(roomIds)
 }
 
-function buildContents(receipts: readonly Receipt[], viewer: UserId, ignoredUserIds: ReadonlySet<string> | undefined): Map<RoomId, string> {
+function buildContents(
+  receipts: readonly Receipt[],
+  viewer: UserId,
+  ignoredUserIds: ReadonlySet<string> | undefined,
+): Map<RoomId, string> {
   const contents = new Map<RoomId, string>()
   const shown = ignoredUserIds ? receipts.filter((receipt) => !ignoredUserIds.has(receipt.userId)) : receipts
   for (const [roomId, ofRoom] of Map.groupBy(shown, (receipt) => receipt.roomId)) {

@@ -40,10 +40,17 @@ export class Notifications {
   }
 
   /** One page, newest first, as the JSON text of the answer. Throws M_INVALID_PARAM for a token that is not ours. */
-  async list(viewer: Viewer, page: { from: string | undefined; limit: number | undefined; onlyHighlights: boolean }): Promise<string> {
+  async list(
+    viewer: Viewer,
+    page: { from: string | undefined; limit: number | undefined; onlyHighlights: boolean },
+  ): Promise<string> {
     const { userId } = viewer
     const limit = Math.max(1, Math.min(page.limit ?? LIMIT_DEFAULT, LIMIT_MAX))
-    const rows = await this.#find(viewer, { before: parseToken(page.from), limit: limit + 1, onlyHighlights: page.onlyHighlights })
+    const rows = await this.#find(viewer, {
+      before: parseToken(page.from),
+      limit: limit + 1,
+      onlyHighlights: page.onlyHighlights,
+    })
     const shown = rows.slice(0, limit)
     const roomIds = [...new Set(shown.map((row) => row.roomId as RoomId))]
     const [readings, stored] = await Promise.all([
@@ -54,8 +61,14 @@ export class Notifications {
       const event = stored.get(row.eventId as EventId)
       return event ? [[row, event]] : []
     })
-    const jsons = await this.#clientEvents.serialize(known.map(([, event]) => event), viewer, { omitRoomId: true })
-    const items = known.map(([row, event], index) => toJson(row, event, { eventJson: jsons[index] ?? '{}', isRead: isRead(readings, row) }))
+    const jsons = await this.#clientEvents.serialize(
+      known.map(([, event]) => event),
+      viewer,
+      { omitRoomId: true },
+    )
+    const items = known.map(([row, event], index) =>
+      toJson(row, event, { eventJson: jsons[index] ?? '{}', isRead: isRead(readings, row) }),
+    )
     const last = shown.at(-1)
     const next = rows.length > limit && last ? `,"next_token":"${last.position}"` : ''
     return `{"notifications":[${items.join(',')}]${next}}`
@@ -88,7 +101,11 @@ function isRead(readings: Readings, row: NotificationRow): boolean {
   return row.position <= Math.max(room.base.position, thread?.position ?? 0)
 }
 
-function toJson(row: NotificationRow, stored: StoredEvent, { eventJson, isRead: read }: { eventJson: string; isRead: boolean }): string {
+function toJson(
+  row: NotificationRow,
+  stored: StoredEvent,
+  { eventJson, isRead: read }: { eventJson: string; isRead: boolean },
+): string {
   const actions = row.isHighlight ? ['notify', { set_tweak: 'highlight' }] : ['notify']
   const head = JSON.stringify({ room_id: row.roomId, read, ts: stored.event.originServerTs, actions })
   return `${head.slice(0, -1)},"event":${eventJson}}`

@@ -106,14 +106,17 @@ export class PushActionEvaluator implements PushActionCalculator {
     const actions: PushActionRow[] = []
     const classVerdict: Verdict = { notify: eventClass.notifies, highlight: eventClass.highlights }
     // Plain messages of the main timeline are counted by the room's ordinal, without a row.
-    if ((threadId !== undefined && eventClass.notifies) || eventClass.highlights) actions.push(buildRow(EVERYBODY, classVerdict, classVerdict))
+    if ((threadId !== undefined && eventClass.notifies) || eventClass.highlights)
+      actions.push(buildRow(EVERYBODY, classVerdict, classVerdict))
     const join = this.#noteMember(event, view, room)
     if (join) actions.push(join)
     const evaluation = new Evaluation(event, view, classVerdict, room, actions)
     evaluation.decideSender()
     for (const userId of findCandidates(event, eventClass, room)) {
       if (!view.isLocal(userId)) continue
-      evaluation.decideOne(userId, room?.rulesOf(userId) ?? this.#defaultRulesOf(userId), { isMember: userId !== eventClass.invitee })
+      evaluation.decideOne(userId, room?.rulesOf(userId) ?? this.#defaultRulesOf(userId), {
+        isMember: userId !== eventClass.invitee,
+      })
     }
     if (room) for (const group of room.groups.values()) evaluation.decideGroup(group)
     return { isNotifying: eventClass.notifies, threadId, actions }
@@ -122,7 +125,8 @@ export class PushActionEvaluator implements PushActionCalculator {
   /** A local user's join: his counting begins. Also makes the user's new name known at once. */
   #noteMember(event: MatrixEvent, view: RoomPushView, room: RoomRules | undefined): PushActionRow | undefined {
     const userId = event.stateKey
-    if (event.type !== 'm.room.member' || userId === undefined || event.content['membership'] !== 'join' || !view.isLocal(userId)) return undefined
+    if (event.type !== 'm.room.member' || userId === undefined || event.content['membership'] !== 'join' || !view.isLocal(userId))
+      return undefined
     const displayName = event.content['displayname']
     room?.addMember(userId as UserId, typeof displayName === 'string' ? displayName : undefined)
     if (isJoined(view, userId)) return undefined
@@ -149,7 +153,13 @@ class Evaluation {
   readonly #decided = new Set<UserId>()
   #context: Omit<PushContext, 'userId' | 'displayName'> | undefined
 
-  constructor(event: MatrixEvent, view: RoomPushView, classVerdict: Verdict, room: RoomRules | undefined, actions: PushActionRow[]) {
+  constructor(
+    event: MatrixEvent,
+    view: RoomPushView,
+    classVerdict: Verdict,
+    room: RoomRules | undefined,
+    actions: PushActionRow[],
+  ) {
     this.#event = event
     this.#view = view
     this.#classVerdict = classVerdict
@@ -174,7 +184,11 @@ class Evaluation {
     this.#store(userId, verdict, isMember ? rules.profileFor(this.#view.roomId).baseline : 'class')
   }
 
-  decideGroup(group: { readonly compiled: CompiledRuleset; readonly baseline: PushBaseline; readonly users: ReadonlySet<UserId> }): void {
+  decideGroup(group: {
+    readonly compiled: CompiledRuleset
+    readonly baseline: PushBaseline
+    readonly users: ReadonlySet<UserId>
+  }): void {
     const verdict = this.#evaluate(group.compiled, NOBODY, undefined)
     if (isSame(verdict, this.#expected(group.baseline))) return
     for (const userId of group.users) {

@@ -5,7 +5,14 @@ import type { DefaultRulesOptions } from '../../protocol/push-rules/default-rule
 import type { CompiledRuleset } from '../../protocol/push-rules/evaluator.ts'
 import { compileRuleset } from '../../protocol/push-rules/evaluator.ts'
 import type { PushAction, PushRule, PushRuleKind, Ruleset } from '../../protocol/push-rules/push-rule.ts'
-import { buildRuleset, deleteRule, NO_USER_PUSH_RULES, putRule, setRuleActions, setRuleEnabled } from '../../protocol/push-rules/ruleset.ts'
+import {
+  buildRuleset,
+  deleteRule,
+  NO_USER_PUSH_RULES,
+  putRule,
+  setRuleActions,
+  setRuleEnabled,
+} from '../../protocol/push-rules/ruleset.ts'
 import type { UserPushRules } from '../../protocol/push-rules/ruleset.ts'
 import type { Database } from '../../storage/database.ts'
 import { getPushRules, getPushRulesRowsSince, replacePushRules } from '../../storage/tables/push-rules.ts'
@@ -68,7 +75,12 @@ export class PushRules {
   readonly #changes = new EntityChanges<string>()
   readonly #cache = new LRUCache<string, Promise<LoadedPushRules>>({ max: USERS_MAX })
 
-  constructor(deps: { database: Database; hub: StreamHub; committer: LaneCommitter<'push_rules'>; options: DefaultRulesOptions }) {
+  constructor(deps: {
+    database: Database
+    hub: StreamHub
+    committer: LaneCommitter<'push_rules'>
+    options: DefaultRulesOptions
+  }) {
     this.options = deps.options
     this.#database = deps.database
     this.#committer = deps.committer
@@ -78,7 +90,11 @@ export class PushRules {
       this.#cache.delete(row.userId)
     })
     deps.hub.setReadSince('push_rules', async (_lane, after, upTo) =>
-      (await getPushRulesRowsSince(this.#database, { after, upTo })).map(({ position, userId }) => ({ position, row: { userId } })))
+      (await getPushRulesRowsSince(this.#database, { after, upTo })).map(({ position, userId }) => ({
+        position,
+        row: { userId },
+      })),
+    )
   }
 
   /** Must be called once the stream's head is known. */
@@ -144,7 +160,12 @@ export class PushRules {
   }
 
   /** Adds or replaces a rule of the user. Throws what `putRule` throws. Spec: PUT /pushrules/global/{kind}/{ruleId}. */
-  put(userId: UserId, kind: PushRuleKind, rule: PushRule, place: { before: string | undefined; after: string | undefined }): Promise<void> {
+  put(
+    userId: UserId,
+    kind: PushRuleKind,
+    rule: PushRule,
+    place: { before: string | undefined; after: string | undefined },
+  ): Promise<void> {
     return this.#change(userId, (rules) => putRule(rules, kind, rule, place))
   }
 

@@ -3,7 +3,12 @@ import type { DeviceId, UserId } from '../../protocol/ids.ts'
 import type { JsonObject } from '../../protocol/json.ts'
 import type { Database, Queryable } from '../../storage/database.ts'
 import {
-  deletePushers, deletePushersOfUser, getPusherRowsSince, getPushersOfUser, getUsersOfPushkey, upsertPusher,
+  deletePushers,
+  deletePushersOfUser,
+  getPusherRowsSince,
+  getPushersOfUser,
+  getUsersOfPushkey,
+  upsertPusher,
 } from '../../storage/tables/pushers.ts'
 import type { PusherRow } from '../../storage/tables/pushers.ts'
 import type { LaneCommitter } from '../../streams/lane-committer.ts'
@@ -35,7 +40,8 @@ export class Pushers {
     this.#committer = deps.committer
     this.#clock = deps.clock
     deps.hub.setReadSince('pushers', async (_lane, after, upTo) =>
-      (await getPusherRowsSince(this.#database, { after, upTo })).map(({ position, userId }) => ({ position, row: { userId } })))
+      (await getPusherRowsSince(this.#database, { after, upTo })).map(({ position, userId }) => ({ position, row: { userId } })),
+    )
   }
 
   /** The user's pushers, oldest first. */
@@ -47,7 +53,11 @@ export class Pushers {
    * Adds or changes a pusher. Unless `isAppended`, other users lose theirs for the same app and key: the phone has a new
    * owner. Throws M_RESOURCE_LIMIT_EXCEEDED.
    */
-  async set(owner: { userId: UserId; deviceId: DeviceId | undefined }, pusher: NewPusher, { isAppended }: { isAppended: boolean }): Promise<void> {
+  async set(
+    owner: { userId: UserId; deviceId: DeviceId | undefined },
+    pusher: NewPusher,
+    { isAppended }: { isAppended: boolean },
+  ): Promise<void> {
     const { userId } = owner
     const { appId, pushkey } = pusher
     const [users, own] = await Promise.all([getUsersOfPushkey(this.#database, pusher), this.getOfUser(userId)])
@@ -56,12 +66,19 @@ export class Pushers {
     }
     const others = isAppended ? [] : users.filter((other) => other !== userId)
     const { data, ...fields } = pusher
-    const row = { ...fields, userId, dataJson: JSON.stringify(data), deviceId: owner.deviceId ?? null, createdTsMs: this.#clock.nowMs() }
+    const row = {
+      ...fields,
+      userId,
+      dataJson: JSON.stringify(data),
+      deviceId: owner.deviceId ?? null,
+      createdTsMs: this.#clock.nowMs(),
+    }
     await this.#commit([userId, ...others], (tx, index) =>
       Promise.all([
         ...(others.length === 0 ? [] : [deletePushers(tx, { appId, pushkey, userIds: others })]),
         upsertPusher(tx, index, row),
-      ]))
+      ]),
+    )
   }
 
   /** Removes the user's pusher for the app and key. Idempotent. */

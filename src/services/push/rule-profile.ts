@@ -14,7 +14,10 @@ export const NOBODY = '' as UserId
 
 /** Default rules that hold for one user and not for another; who may be meant is evaluated by himself. */
 const USER_SPECIFIC_RULE_IDS: ReadonlySet<string> = new Set([
-  '.m.rule.invite_for_me', '.m.rule.is_user_mention', '.m.rule.contains_display_name', '.m.rule.contains_user_name',
+  '.m.rule.invite_for_me',
+  '.m.rule.is_user_mention',
+  '.m.rule.contains_display_name',
+  '.m.rule.contains_user_name',
 ])
 
 /**
@@ -41,8 +44,11 @@ export class RuleProfiles {
   constructor(rules: UserPushRules, options: DefaultRulesOptions) {
     this.#rules = rules
     this.#options = options
-    this.#namedRooms = new Set(PUSH_RULE_KINDS.flatMap((kind) =>
-      rules.custom[kind].flatMap((rule) => (kind === 'room' ? [rule.rule_id.toLowerCase()] : roomsNamedBy(rule)))))
+    this.#namedRooms = new Set(
+      PUSH_RULE_KINDS.flatMap((kind) =>
+        rules.custom[kind].flatMap((rule) => (kind === 'room' ? [rule.rule_id.toLowerCase()] : roomsNamedBy(rule))),
+      ),
+    )
   }
 
   forRoom(roomId: RoomId): RuleProfile {
@@ -57,11 +63,15 @@ const NO_ROOM = '' as RoomId
 /** Room ids that the rule's conditions ask for literally: elsewhere it never matches. */
 function roomsNamedBy(rule: PushRule): string[] {
   return (rule.conditions ?? []).flatMap(({ kind, key, pattern }) =>
-    kind === 'event_match' && key === 'room_id' && typeof pattern === 'string' && !/[*?]/.test(pattern) ? [pattern.toLowerCase()] : [])
+    kind === 'event_match' && key === 'room_id' && typeof pattern === 'string' && !/[*?]/.test(pattern)
+      ? [pattern.toLowerCase()]
+      : [],
+  )
 }
 
 function keepRulesFor(rules: UserPushRules, roomId: RoomId): UserPushRules {
-  const canMatch = (rule: PushRule): boolean => rule.enabled && roomsNamedBy(rule).every((named) => named === roomId.toLowerCase())
+  const canMatch = (rule: PushRule): boolean =>
+    rule.enabled && roomsNamedBy(rule).every((named) => named === roomId.toLowerCase())
   const { override, content, room, sender, underride } = rules.custom
   return {
     custom: {
@@ -81,9 +91,14 @@ function buildProfile(rules: UserPushRules, roomId: RoomId, options: DefaultRule
   const key = JSON.stringify(rules)
   const ruleset = buildRuleset(NOBODY, rules, options)
   const isShared = (rule: PushRule): boolean => !(rule.default && USER_SPECIFIC_RULE_IDS.has(rule.rule_id))
-  const compiled = compileRuleset({ ...ruleset, override: ruleset.override.filter(isShared), content: ruleset.content.filter(isShared) })
+  const compiled = compileRuleset({
+    ...ruleset,
+    override: ruleset.override.filter(isShared),
+    content: ruleset.content.filter(isShared),
+  })
   const isPersonal = PUSH_RULE_KINDS.some((kind) =>
-    rules.custom[kind].some((rule) => rule.conditions?.some((condition) => condition.kind === 'contains_display_name')))
+    rules.custom[kind].some((rule) => rule.conditions?.some((condition) => condition.kind === 'contains_display_name')),
+  )
   return { key: key === DEFAULT_KEY ? undefined : key, compiled, baseline: findBaseline(compiled, roomId), isPersonal }
 }
 
@@ -92,7 +107,12 @@ function findBaseline(compiled: CompiledRuleset, roomId: RoomId): PushBaseline {
   const context = { userId: NOBODY, displayName: undefined, senderPowerLevel: 0, notificationPowerLevels: {} }
   for (const type of ['m.room.message', 'm.room.encrypted']) {
     const probe: PushEvent = {
-      type, roomId, sender: '@' as UserId, stateKey: undefined, content: type === 'm.room.message' ? { msgtype: 'm.text', body: '' } : {}, originServerTs: 0,
+      type,
+      roomId,
+      sender: '@' as UserId,
+      stateKey: undefined,
+      content: type === 'm.room.message' ? { msgtype: 'm.text', body: '' } : {},
+      originServerTs: 0,
     }
     for (const roomMemberCount of [2, 3]) {
       const { notify, highlight } = summarizeActions(evaluatePushRules(compiled, probe, { ...context, roomMemberCount }).actions)

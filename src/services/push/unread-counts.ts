@@ -94,10 +94,12 @@ export class UnreadCounts {
 
   async #load(userId: UserId, roomIds: readonly RoomId[]): Promise<Map<RoomId, RoomUnreadCounts>> {
     const upTo = this.#hub.head('events')
-    const before = new Map(roomIds.map((roomId) => {
-      const totals = this.#totalsOf(roomId, upTo)
-      return [roomId, { totals, threads: copyTallies(totals.threads) }] as const
-    }))
+    const before = new Map(
+      roomIds.map((roomId) => {
+        const totals = this.#totalsOf(roomId, upTo)
+        return [roomId, { totals, threads: copyTallies(totals.threads) }] as const
+      }),
+    )
     const load: Load = { stale: new Set(), isAllStale: false }
     const loads = this.#loads.get(userId) ?? new Set<Load>()
     this.#loads.set(userId, loads.add(load))
@@ -182,7 +184,8 @@ export class UnreadCounts {
       return
     }
     // Everything is read: no need to ask the database how much is left.
-    const threads = row.threadId === undefined ? new Set([...entry.totals.threads.keys(), ...entry.corrections.keys()]) : [row.threadId]
+    const threads =
+      row.threadId === undefined ? new Set([...entry.totals.threads.keys(), ...entry.corrections.keys()]) : [row.threadId]
     for (const thread of threads) this.#markRead(userId, roomId, thread === 'main' ? MAIN : thread)
   }
 
@@ -226,7 +229,12 @@ function copyTallies(threads: ReadonlyMap<string, Tally>): Map<string, Tally> {
 }
 
 /** `before` are the totals as of the count. */
-function buildEntry(totals: RoomTotals, before: ReadonlyMap<string, Tally>, baseline: PushBaseline, count: RoomUnreadCounts): Entry {
+function buildEntry(
+  totals: RoomTotals,
+  before: ReadonlyMap<string, Tally>,
+  baseline: PushBaseline,
+  count: RoomUnreadCounts,
+): Entry {
   const corrections = new Map<string, Tally>()
   const set = (thread: string, counted: UnreadCount | undefined): void => {
     const total = baseline === 'class' ? before.get(thread) : undefined

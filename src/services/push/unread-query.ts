@@ -63,10 +63,12 @@ export async function queryUnreadCounts(
     threads,
   })
   const sumsByRoom = Map.groupBy(sums, (sum) => sum.roomId)
-  return new Map(rooms.map((room) => {
-    const roomId = room.roomId as RoomId
-    return [roomId, addUp(room, sumsByRoom.get(roomId) ?? [], of.baselineOf(roomId))]
-  }))
+  return new Map(
+    rooms.map((room) => {
+      const roomId = room.roomId as RoomId
+      return [roomId, addUp(room, sumsByRoom.get(roomId) ?? [], of.baselineOf(roomId))]
+    }),
+  )
 }
 
 function findReading(point: RoomReadPoints, receipts: readonly OwnReadReceipt[]): RoomReading {
@@ -103,9 +105,10 @@ function addUp(room: RoomReading, sums: readonly PushActionSums[], baseline: Pus
       main = sum
       continue
     }
-    const count = baseline === 'class'
-      ? { notificationCount: sum.classNotify + sum.deltaNotify, highlightCount: sum.classHighlight + sum.deltaHighlight }
-      : { notificationCount: sum.ownNotify, highlightCount: sum.ownHighlight }
+    const count =
+      baseline === 'class'
+        ? { notificationCount: sum.classNotify + sum.deltaNotify, highlightCount: sum.classHighlight + sum.deltaHighlight }
+        : { notificationCount: sum.ownNotify, highlightCount: sum.ownHighlight }
     if (count.notificationCount > 0) threads.set(sum.threadId, count)
   }
   if (baseline === 'none') return { notificationCount: main?.ownNotify ?? 0, highlightCount: main?.ownHighlight ?? 0, threads }

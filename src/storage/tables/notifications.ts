@@ -20,7 +20,10 @@ export interface NotificationRange {
 }
 
 /** Reads what notified the user alone: rows of his own, newest first. */
-export async function getOwnNotifications(tx: Queryable, range: NotificationRange & { onlyHighlights: boolean }): Promise<NotificationRow[]> {
+export async function getOwnNotifications(
+  tx: Queryable,
+  range: NotificationRange & { onlyHighlights: boolean },
+): Promise<NotificationRow[]> {
   return tx.query<NotificationRow>(
     'get_own_notifications',
     `SELECT position, room_id AS "roomId", event_id AS "eventId", thread_id AS "threadId", is_highlight AS "isHighlight"

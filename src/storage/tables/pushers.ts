@@ -57,20 +57,40 @@ export async function upsertPusher(tx: Queryable, index: number, row: PusherRow 
            profile_tag = EXCLUDED.profile_tag, lang = EXCLUDED.lang, data = EXCLUDED.data, device_id = EXCLUDED.device_id,
            position = EXCLUDED.position`,
     [
-      row.userId, row.appId, row.pushkey, row.kind, row.appDisplayName, row.deviceDisplayName, row.profileTag, row.lang, row.dataJson,
-      row.deviceId, row.createdTsMs, index,
+      row.userId,
+      row.appId,
+      row.pushkey,
+      row.kind,
+      row.appDisplayName,
+      row.deviceDisplayName,
+      row.profileTag,
+      row.lang,
+      row.dataJson,
+      row.deviceId,
+      row.createdTsMs,
+      index,
     ],
   )
 }
 
 /** Removes the pushers that these users have for the app and key. Idempotent. */
-export async function deletePushers(tx: Queryable, of: { appId: string; pushkey: string; userIds: readonly string[] }): Promise<void> {
-  await tx.query('delete_pushers', 'DELETE FROM pushers WHERE app_id = $1 AND pushkey = $2 AND user_id = ANY($3)', [of.appId, of.pushkey, of.userIds])
+export async function deletePushers(
+  tx: Queryable,
+  of: { appId: string; pushkey: string; userIds: readonly string[] },
+): Promise<void> {
+  await tx.query('delete_pushers', 'DELETE FROM pushers WHERE app_id = $1 AND pushkey = $2 AND user_id = ANY($3)', [
+    of.appId,
+    of.pushkey,
+    of.userIds,
+  ])
 }
 
 /** Removes what the user's devices set, within the transaction that deletes the devices. Idempotent. */
 export async function deletePushersOfDevices(tx: Queryable, userId: string, deviceIds: readonly string[]): Promise<void> {
-  await tx.query('delete_pushers_of_devices', 'DELETE FROM pushers WHERE user_id = $1 AND device_id = ANY($2)', [userId, deviceIds])
+  await tx.query('delete_pushers_of_devices', 'DELETE FROM pushers WHERE user_id = $1 AND device_id = ANY($2)', [
+    userId,
+    deviceIds,
+  ])
 }
 
 /** Removes all pushers of a user. Idempotent. */

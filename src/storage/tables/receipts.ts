@@ -53,7 +53,15 @@ export async function upsertReceipt(
      SELECT ${COLUMNS} FROM receipts
       WHERE room_id = $1 AND user_id = $2 AND receipt_type = $3 AND thread_id = $4 AND NOT EXISTS (SELECT FROM written)`,
     [
-      row.roomId, row.userId, row.receiptType, row.threadId, row.eventId, row.receivedTsMs, row.eventPosition, row.notifyOrdinal, index,
+      row.roomId,
+      row.userId,
+      row.receiptType,
+      row.threadId,
+      row.eventId,
+      row.receivedTsMs,
+      row.eventPosition,
+      row.notifyOrdinal,
+      index,
     ],
   )
   return rows[0]
@@ -68,7 +76,10 @@ export interface ReceiptTarget {
 }
 
 /** Finds the event in the room's timeline, with the chain of its relations; undefined where it is not there. */
-export async function getReceiptTarget(tx: Queryable, event: { roomId: string; eventId: string }): Promise<ReceiptTarget | undefined> {
+export async function getReceiptTarget(
+  tx: Queryable,
+  event: { roomId: string; eventId: string },
+): Promise<ReceiptTarget | undefined> {
   const rows = await tx.query<{ eventId: string; threadId: string | null; position: number; notifyOrdinal: number }>(
     'get_receipt_target',
     `WITH RECURSIVE chain AS (
@@ -111,7 +122,10 @@ export async function getEventPositions(
 }
 
 /** Reads all receipts of rooms that the user may see, oldest first: private ones only of his own. */
-export async function getReceiptsOfRooms(tx: Queryable, of: { roomIds: readonly string[]; userId: string }): Promise<StoredReceipt[]> {
+export async function getReceiptsOfRooms(
+  tx: Queryable,
+  of: { roomIds: readonly string[]; userId: string },
+): Promise<StoredReceipt[]> {
   return tx.query<StoredReceipt>(
     'get_receipts_of_rooms',
     `SELECT ${COLUMNS} FROM receipts WHERE room_id = ANY($1) AND (receipt_type <> 'm.read.private' OR user_id = $2) ORDER BY position`,

@@ -24,7 +24,10 @@ export interface RoomReadPoints {
 }
 
 /** Reads, for each room, how far it has come by `upTo` and where the user's counting begins. Zeros stand for nothing. */
-export async function getRoomReadPoints(tx: Queryable, of: { userId: string; roomIds: readonly string[]; upTo: number }): Promise<RoomReadPoints[]> {
+export async function getRoomReadPoints(
+  tx: Queryable,
+  of: { userId: string; roomIds: readonly string[]; upTo: number },
+): Promise<RoomReadPoints[]> {
   // The conditions on what counts as a receipt are those of isImplicitReceipt (services/push/implicit-receipt.ts).
   return tx.query<RoomReadPoints>(
     'get_room_read_points',
@@ -54,7 +57,10 @@ export interface OwnReadReceipt extends ReadPoint {
 }
 
 /** Reads how far the user's read receipts have come. */
-export async function getOwnReadReceipts(tx: Queryable, of: { userId: string; roomIds: readonly string[] }): Promise<OwnReadReceipt[]> {
+export async function getOwnReadReceipts(
+  tx: Queryable,
+  of: { userId: string; roomIds: readonly string[] },
+): Promise<OwnReadReceipt[]> {
   return tx.query<OwnReadReceipt>(
     'get_own_read_receipts',
     `SELECT DISTINCT ON (room_id, thread_id) room_id AS "roomId", thread_id AS "threadId", event_position AS position, notify_ordinal AS ordinal

@@ -16,10 +16,12 @@ export const getNotifications = clientEndpoint({
     only: Type.Optional(Type.String()),
   }),
   async handler({ query, requester }, ctx) {
-    return new SerializedJson(await ctx.notifications.list(viewerOf(requester), {
-      from: query.from,
-      limit: query.limit,
-      onlyHighlights: query.only === 'highlight',
-    }))
+    return new SerializedJson(
+      await ctx.notifications.list(viewerOf(requester), {
+        from: query.from,
+        limit: query.limit,
+        onlyHighlights: query.only === 'highlight',
+      }),
+    )
   },
 })

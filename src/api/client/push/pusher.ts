@@ -79,7 +79,10 @@ function parsePusher(body: Static<typeof pusherBody>): Omit<NewPusher, 'appId' |
     kind: body.kind,
     appDisplayName: parseText(body.app_display_name, 'app_display_name', NAME_CHARS_MAX),
     deviceDisplayName: parseText(body.device_display_name, 'device_display_name', NAME_CHARS_MAX),
-    profileTag: body.profile_tag === undefined || body.profile_tag === null ? '' : parseText(body.profile_tag, 'profile_tag', NAME_CHARS_MAX),
+    profileTag:
+      body.profile_tag === undefined || body.profile_tag === null
+        ? ''
+        : parseText(body.profile_tag, 'profile_tag', NAME_CHARS_MAX),
     lang: parseText(body.lang, 'lang', NAME_CHARS_MAX),
     data: parseData(body.data),
   }
@@ -104,8 +107,10 @@ function parseData(value: unknown): JsonObject {
   const { url, format } = value
   if (url === undefined) throw new MatrixError('M_MISSING_PARAM', "'data' needs a 'url'")
   const parsed = typeof url === 'string' ? URL.parse(url) : null
-  if (!parsed || (parsed.protocol !== 'https:' && parsed.protocol !== 'http:')) throw invalidParam("'url' in 'data' must be an HTTP URL")
+  if (!parsed || (parsed.protocol !== 'https:' && parsed.protocol !== 'http:'))
+    throw invalidParam("'url' in 'data' must be an HTTP URL")
   if (parsed.pathname !== GATEWAY_PATH) throw invalidParam(`'url' in 'data' must have the path ${GATEWAY_PATH}`)
-  if (format !== undefined && format !== null && typeof format !== 'string') throw invalidParam("'format' in 'data' must be a text")
+  if (format !== undefined && format !== null && typeof format !== 'string')
+    throw invalidParam("'format' in 'data' must be a text")
   return value
 }

@@ -65,7 +65,10 @@ export const setPushRule = clientEndpoint({
   async handler({ params, query, body, requester }, ctx) {
     if (!isPushRuleKind(params.kind)) throw invalidParam('This kind of push rule is not known')
     const rule = parsePushRule(params.kind, params.ruleId, body)
-    await ctx.pushRules.put(requester.userId, params.kind, rule, { before: query.before || undefined, after: query.after || undefined })
+    await ctx.pushRules.put(requester.userId, params.kind, rule, {
+      before: query.before || undefined,
+      after: query.after || undefined,
+    })
     return {}
   },
 })

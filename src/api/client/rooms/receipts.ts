@@ -36,6 +36,7 @@ export const postReceipt = clientEndpoint({
 
 function parseThreadId(value: unknown): string {
   if (typeof value !== 'string' || value === '') throw invalidParam('thread_id field must be a non-empty string')
-  if (Buffer.byteLength(value) > THREAD_ID_BYTES_MAX || value.includes('\u0000') || !value.isWellFormed()) throw invalidParam('thread_id is malformed')
+  if (Buffer.byteLength(value) > THREAD_ID_BYTES_MAX || value.includes('\u0000') || !value.isWellFormed())
+    throw invalidParam('thread_id is malformed')
   return value
 }

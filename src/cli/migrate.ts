@@ -5,9 +5,8 @@ import { getMigrationStatus, runMigrations } from '../storage/migrations.ts'
 import { CliError, EXIT } from './cli-error.ts'
 import { print } from './command.ts'
 import type { Command } from './command.ts'
-import { outsideDatabaseOptions } from './database-options.ts'
 import { parseFlags } from './flags.ts'
-import { embeddedDirectoryOf, openLog } from './run-server.ts'
+import { embeddedDirectoryOf, openLog, openOutsideDatabase } from './run-server.ts'
 
 const FLAGS = {
   'config-path': { type: 'string', short: 'c', multiple: true, value: 'FILE', doc: 'Configuration file; may be given again.' },
@@ -24,7 +23,7 @@ export const migrateCommand: Command = {
     const { flags } = parseFlags(args, FLAGS)
     if (flags['config-path'] === undefined) throw new CliError('name the configuration with -c')
     const config = loadConfig(flags['config-path'])
-    if (config.database.name === 'psycopg2') return migrate(outsideDatabaseOptions(config.database), flags.status === true)
+    if (config.database.name === 'psycopg2') return migrate(await openOutsideDatabase(config), flags.status === true)
     await using postgres = await startEmbeddedPostgres({ dataDir: embeddedDirectoryOf(config), logger: openLog(config) })
     return await migrate(postgres.connection, flags.status === true)
   },

@@ -9,6 +9,7 @@ import type { EmbeddedPostgres } from '../process/embedded-postgres.ts'
 import { startServer } from '../process/main.ts'
 import type { RunningServer } from '../process/main.ts'
 import type { DatabaseOptions } from '../storage/database.ts'
+import { checkDatabase } from '../storage/requirements.ts'
 import { createLogger, DEFAULT_LOG_SETTINGS } from '../util/logger.ts'
 import type { Logger, RootLogger } from '../util/logger.ts'
 import { OperatorError } from '../util/operator-error.ts'
@@ -67,7 +68,7 @@ async function runUntilStopped(config: Config, { logger, stopRequested, onListen
       config.database.name === 'embedded'
         ? await startEmbeddedPostgres({ dataDir: embeddedDirectoryOf(config), logger })
         : undefined
-    const databaseOptions: DatabaseOptions = postgres?.connection ?? outsideDatabaseOptions(config.database)
+    const databaseOptions = postgres?.connection ?? (await openOutsideDatabase(config))
     server = await startServer({ config, logger, databaseOptions })
     writePidFile(config)
     // One line, for people and scripts to wait for; the other addresses are in the log.
@@ -81,6 +82,13 @@ async function runUntilStopped(config: Config, { logger, stopRequested, onListen
     if (config.server.pidFile !== undefined) rmSync(config.server.pidFile, { force: true })
   }
   return EXIT.ok
+}
+
+/** Checks the admin's own database before it is used. */
+export async function openOutsideDatabase({ database }: Config): Promise<DatabaseOptions> {
+  const options = outsideDatabaseOptions(database)
+  await checkDatabase(options, database)
+  return options
 }
 
 async function stopAll({

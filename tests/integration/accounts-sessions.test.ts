@@ -34,6 +34,7 @@ test('a refresh token stays valid until what it gave is used, then it is dead', 
   await client.fails(401, 'M_UNKNOWN_TOKEN', 'GET', WHOAMI, { token: lost.access_token })
   await client.get(WHOAMI, { token: first.access_token })
   await client.get(WHOAMI, { token: second.access_token })
+  await client.fails(401, 'M_UNKNOWN_TOKEN', 'GET', WHOAMI, { token: first.access_token })
   await client.fails(401, 'M_UNKNOWN_TOKEN', 'POST', REFRESH, { body: { refresh_token: first.refresh_token } })
   const third = await client.post<Tokens>(REFRESH, { refresh_token: second.refresh_token })
   await client.get(WHOAMI, { token: third.access_token })

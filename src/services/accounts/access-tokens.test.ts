@@ -98,10 +98,22 @@ describe('the authenticator', () => {
     state.gate = gate.promise as unknown as Promise<void>
     const early = tokens.authenticate('t', SEEN)
     tokens.forgetUser('@a:b' as UserId)
-    gate.resolve(undefined)
-    await early
+    // Who asks now must not be answered with what was read before.
     state.owner = undefined
+    const late = expect(tokens.authenticate('t', SEEN)).rejects.toMatchObject({ errcode: 'M_UNKNOWN_TOKEN' })
+    expect(state.queries).toBe(2)
+    gate.resolve(undefined)
+    await Promise.all([early, late])
     await expect(tokens.authenticate('t', SEEN)).rejects.toMatchObject({ errcode: 'M_UNKNOWN_TOKEN' })
+  })
+
+  test('keeps what it read while somebody else was forgotten', async () => {
+    const { state, tokens } = setUp()
+    const reading = tokens.authenticate('t', SEEN)
+    tokens.forgetUser('@other:b' as UserId)
+    await reading
+    await tokens.authenticate('t', SEEN)
+    expect(state.queries).toBe(1)
   })
 
   test('tells expired tokens, locked and closed accounts apart', async () => {

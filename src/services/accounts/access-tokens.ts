@@ -24,6 +24,13 @@ interface CachedToken {
   readonly untilMs: number
 }
 
+/** A query under way, and what was forgotten since it began: what it brings may be older than that. */
+interface Load {
+  readonly forgottenUsers: Set<UserId>
+  isAllForgotten: boolean
+  promise: Promise<CachedToken> | undefined
+}
+
 /**
  * Turns access tokens into requesters: one query for a token that was not seen for a minute, none otherwise. Tokens of a
  * user are forgotten when the user's devices change (every logout writes the stream `device_lists`) or when the stream
@@ -36,8 +43,9 @@ export class AccessTokens implements Authenticator {
   readonly #tracksPuppeteers: boolean
   readonly #tokensByUser = new Map<UserId, Set<string>>()
   readonly #cache: LRUCache<string, CachedToken>
-  readonly #loading = new Map<string, Promise<CachedToken>>()
-  #generation = 0
+  /** The newest query under way for each token; later requests join it. */
+  readonly #joinable = new Map<string, Load>()
+  readonly #loads = new Set<Load>()
 
   constructor(deps: {
     database: Database
@@ -77,22 +85,25 @@ export class AccessTokens implements Authenticator {
   }
 
   #load(token: string): Promise<CachedToken> {
-    const underWay = this.#loading.get(token)
-    if (underWay) return underWay
-    const loading = this.#read(token).finally(() => this.#loading.delete(token))
-    this.#loading.set(token, loading)
-    return loading
+    const underWay = this.#joinable.get(token)
+    if (underWay?.promise && !underWay.isAllForgotten && underWay.forgottenUsers.size === 0) return underWay.promise
+    const load: Load = { forgottenUsers: new Set(), isAllForgotten: false, promise: undefined }
+    load.promise = this.#read(token, load).finally(() => {
+      this.#loads.delete(load)
+      if (this.#joinable.get(token) === load) this.#joinable.delete(token)
+    })
+    this.#joinable.set(token, load)
+    this.#loads.add(load)
+    return load.promise
   }
 
-  async #read(token: string): Promise<CachedToken> {
+  async #read(token: string, load: Load): Promise<CachedToken> {
     if (token.length > TOKEN_CHARS_MAX) throw unknownToken('Unrecognised access token', false)
-    const generation = this.#generation
     const owner = await getTokenOwner(this.#database, hashToken(token))
     if (!owner) throw unknownToken('Unrecognised access token', false)
-    if (owner.refreshTokenId !== null && !owner.isUsed) await this.#noteFirstUse(owner.accessTokenId, owner.refreshTokenId)
+    if (owner.refreshTokenId !== null && !owner.isUsed) await this.#noteFirstUse(owner, owner.refreshTokenId)
     const cached: CachedToken = { requester: requesterOf(owner), owner, untilMs: this.#clock.nowMs() + CACHED_MS_MAX }
-    // Something was forgotten while we read: what we read may be older than that.
-    if (generation === this.#generation) {
+    if (!load.isAllForgotten && !load.forgottenUsers.has(owner.userId)) {
       this.#cache.set(token, cached)
       this.#index(owner.userId, token)
     }
@@ -103,10 +114,11 @@ export class AccessTokens implements Authenticator {
    * The client has got its new tokens, so the ones they were exchanged for end. Spec: client-server-api § Refreshing access
    * tokens.
    */
-  async #noteFirstUse(accessTokenId: number, refreshTokenId: number): Promise<void> {
+  async #noteFirstUse({ accessTokenId, userId }: TokenOwnerRow, refreshTokenId: number): Promise<void> {
     await this.#database.transaction('use_refreshed_token', async (tx) => {
       await Promise.all([markAccessTokenUsed(tx, accessTokenId), deletePredecessors(tx, refreshTokenId)])
     })
+    this.forgetUser(userId)
   }
 
   #index(userId: UserId, token: string): void {
@@ -122,13 +134,13 @@ export class AccessTokens implements Authenticator {
 
   /** Forgets the user's tokens in this process. */
   forgetUser(userId: UserId): void {
-    this.#generation++
+    for (const load of this.#loads) load.forgottenUsers.add(userId)
     // Deleting takes tokens out of this very set, which iteration over a set allows.
     for (const token of this.#tokensByUser.get(userId) ?? []) this.#cache.delete(token)
   }
 
   #forgetAll(): void {
-    this.#generation++
+    for (const load of this.#loads) load.isAllForgotten = true
     this.#cache.clear()
   }
 }

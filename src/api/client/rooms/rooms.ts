@@ -41,8 +41,7 @@ export const getRoomStateWithKey = clientEndpoint({
   operationId: 'getRoomStateWithKey',
   method: 'GET',
   path: `${ROOM}/state/:eventType/:stateKey`,
-  otherPaths: ['v3', 'r0'].flatMap((version) =>
-    ['', '/'].map((end) => `/_matrix/client/${version}/rooms/:roomId/state/:eventType${end}`)),
+  otherPaths: ['v3', 'r0'].map((version) => `/_matrix/client/${version}/rooms/:roomId/state/:eventType`),
   group: 'client_reads',
   auth: 'guest',
   params: Type.Object({ roomId: Type.String(), eventType: Type.String(), stateKey: Type.Optional(Type.String()) }),

@@ -4,7 +4,7 @@ import { CliError, EXIT } from './cli-error.ts'
 import { print } from './command.ts'
 import type { Command } from './command.ts'
 import { parseFlags } from './flags.ts'
-import { askPassword } from './prompt.ts'
+import { Prompt } from './prompt.ts'
 
 const FLAGS = {
   password: { type: 'string', short: 'p', value: 'PASSWORD', doc: 'The password; asked for when it is missing.' },
@@ -21,8 +21,13 @@ export const hashPasswordCommand: Command = {
     const { flags } = parseFlags(args, FLAGS)
     if (flags.config === undefined) throw new CliError('name the configuration with -c: the hash depends on its pepper')
     const { bcryptRounds, passwordConfig } = loadConfig(flags.config).registration
-    const password = flags.password ?? (await askPassword({ confirm: true }))
+    const password = flags.password ?? (await askPassword())
     print(await new PasswordHasher({ rounds: bcryptRounds, pepper: passwordConfig.pepper }).hash(password))
     return EXIT.ok
   },
+}
+
+async function askPassword(): Promise<string> {
+  using prompt = new Prompt()
+  return await prompt.askNewPassword()
 }

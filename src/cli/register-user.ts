@@ -10,7 +10,7 @@ import { print, printError } from './command.ts'
 import type { Command } from './command.ts'
 import { parseFlags } from './flags.ts'
 import type { Parsed } from './flags.ts'
-import { ask, askPassword } from './prompt.ts'
+import { Prompt } from './prompt.ts'
 
 const FLAGS = {
   user: { type: 'string', short: 'u', value: 'NAME', doc: 'Localpart of the new user; asked for when it is missing.' },
@@ -45,15 +45,9 @@ export const registerUserCommand: Command = {
         status: EXIT.config,
       })
     }
-    return register({
-      url: (positionals[0] ?? findUrl(config)).replace(/\/+$/, ''),
-      secret,
-      username: flags.user ?? (await askName()),
-      password: await choosePassword(flags),
-      isAdmin: flags.admin === true || (flags['no-admin'] !== true && (await askAdmin())),
-      userType: flags.user_type,
-      isExistingOk: flags['exists-ok'] === true,
-    })
+    const url = (positionals[0] ?? findUrl(config)).replace(/\/+$/, '')
+    const person = await askMissing(flags)
+    return register({ url, secret, ...person, userType: flags.user_type, isExistingOk: flags['exists-ok'] === true })
   },
 }
 
@@ -139,17 +133,23 @@ function findUrl(config: Config | undefined): string {
   return DEFAULT_URL
 }
 
-async function choosePassword(flags: Flags): Promise<string> {
-  if (flags['password-file'] !== undefined) return readFileSync(flags['password-file'], 'utf8').trim()
-  return flags.password ?? askPassword({ confirm: true })
+/** Asks for what the flags do not say. */
+async function askMissing(flags: Flags): Promise<Pick<Registration, 'username' | 'password' | 'isAdmin'>> {
+  const isAdmin = flags.admin === true ? true : flags['no-admin'] === true ? false : undefined
+  const password = flags['password-file'] === undefined ? flags.password : readFileSync(flags['password-file'], 'utf8').trim()
+  // Opened only when there is something to ask: it takes the input for itself.
+  if (flags.user !== undefined && password !== undefined && isAdmin !== undefined)
+    return { username: flags.user, password, isAdmin }
+  using prompt = new Prompt()
+  return {
+    username: flags.user ?? (await askName(prompt)),
+    password: password ?? (await prompt.askNewPassword()),
+    isAdmin: isAdmin ?? ['y', 'yes', 'true'].includes((await prompt.ask('Make admin [no]: ')).toLowerCase()),
+  }
 }
 
-async function askName(): Promise<string> {
+async function askName(prompt: Prompt): Promise<string> {
   const own = userInfo().username
-  const name = await ask(`New user localpart [${own}]: `)
+  const name = await prompt.ask(`New user localpart [${own}]: `)
   return name === '' ? own : name
-}
-
-async function askAdmin(): Promise<boolean> {
-  return ['y', 'yes', 'true'].includes((await ask('Make admin [no]: ')).toLowerCase())
 }

@@ -111,7 +111,7 @@ function checkServerName(config: Config, flags: Flags, directory: string): void 
 }
 
 function printFirstSteps(config: Config, { file, address }: { file: string; address: string }): void {
-  const program = relative(process.cwd(), join(import.meta.dirname, '..', '..', 'bin', 'ganglion'))
+  const program = shorten(join(import.meta.dirname, '..', '..', 'bin', 'ganglion'))
   const url = address.replace(/\/$/, '')
   print(`
 Server name:  ${config.server.serverName}
@@ -119,9 +119,15 @@ For clients:  ${url}   (any Matrix client; choose "other homeserver")
 Settings:     ${file}
 
 An account, for an administrator:
-  ${program} register-user -c ${relative(process.cwd(), file)} -u NAME -a ${url}
+  ${program} register-user -c ${shorten(file)} -u NAME -a ${url}
 ${config.registration.enableRegistration ? 'Registration is open: everyone who reaches this server can make an account.\n' : ''}
 Ctrl-C stops the server; its data stay.`)
+}
+
+/** A path as somebody would type it here. */
+function shorten(path: string): string {
+  const short = relative(process.cwd(), path)
+  return short.startsWith('..') ? path : short
 }
 
 function parsePort(value: string | undefined): number | undefined {

@@ -1,3 +1,5 @@
+import { RelationBundles } from '../services/relations/relation-bundles.ts'
+import { Relations } from '../services/relations/relations.ts'
 import { RoomMessages } from '../services/rooms/reading/room-messages.ts'
 import { RoomPages } from '../services/rooms/reading/room-pages.ts'
 import { RoomStates } from '../services/rooms/reading/room-states.ts'
@@ -9,14 +11,19 @@ import type { RoomDirectoryServices } from './assemble-room-directory.ts'
 export interface RoomReadingServices {
   readonly roomMessages: RoomMessages
   readonly roomStates: RoomStates
+  readonly relations: Relations
 }
 
 export function assembleRoomReading(core: Core, deps: { directory: RoomDirectoryServices; accountData: AccountData }): RoomReadingServices {
   const { database, hub, events, clientEvents } = core
   const { roomAccess: access, roomViews: views } = deps.directory
   const pages = new RoomPages({ database, events })
+  const { accountData } = deps
+  clientEvents.setBundler(new RelationBundles({ database, events, clientEvents, access, accountData }))
+  const roomMessages = new RoomMessages({ database, hub, access, views, pages, events, clientEvents, accountData })
   return {
-    roomMessages: new RoomMessages({ database, hub, access, views, pages, events, clientEvents, accountData: deps.accountData }),
+    roomMessages,
+    relations: new Relations({ database, hub, events, access, views, messages: roomMessages }),
     roomStates: new RoomStates({ database, access }),
   }
 }

@@ -15,6 +15,7 @@ import type { Typing } from '../../services/ephemeral/typing.ts'
 import type { Notifications } from '../../services/push/notifications.ts'
 import type { PushRules } from '../../services/push/push-rules.ts'
 import type { Pushers } from '../../services/push/pushers.ts'
+import type { Relations } from '../../services/relations/relations.ts'
 import type { RoomAliases } from '../../services/rooms/aliases.ts'
 import type { RoomDirectory } from '../../services/rooms/directory.ts'
 import type { RoomMessages } from '../../services/rooms/reading/room-messages.ts'
@@ -53,4 +54,5 @@ export interface ClientContext {
   readonly roomDirectory: RoomDirectory
   readonly roomMessages: RoomMessages
   readonly roomStates: RoomStates
+  readonly relations: Relations
 }

@@ -65,3 +65,6 @@ EXCEPTION
   WHEN insufficient_privilege OR undefined_file OR undefined_object OR feature_not_supported THEN
     RAISE NOTICE 'pg_trgm is not available: message search finds whole words and their beginnings only';
 END $$;
+
+-- Threads of a room by their newest event.
+CREATE INDEX events_threads ON events (room_nid, position) WHERE relation_type = 'm.thread';

@@ -21,18 +21,19 @@ export interface EventRecord {
   readonly json: string
 }
 
-const COLUMNS = `e.event_nid AS "eventNid", r.room_id AS "roomId", r.room_version AS "roomVersion", e.event_id AS "eventId", e.position,
+/** Columns of EventRecord: events as e, rooms as r. */
+export const EVENT_COLUMNS = `e.event_nid AS "eventNid", r.room_id AS "roomId", r.room_version AS "roomVersion", e.event_id AS "eventId", e.position,
   e.base_pos AS "basePos", e.redacted_by AS "redactedBy", e.replaces_nid AS "replacesNid", e.flags, e.notify_ordinal AS "notifyOrdinal",
   e.thread_id AS "threadId", e.txn_device AS "txnDevice", e.txn_id AS "txnId", e.json`
 
 /** Reads events by id, in any order; unknown ids are left out. */
 export async function getEventsById(tx: Queryable, eventIds: readonly string[]): Promise<EventRecord[]> {
-  return tx.query<EventRecord>('get_events_by_id', `SELECT ${COLUMNS} FROM events e JOIN rooms r USING (room_nid) WHERE e.event_id = ANY($1)`, [eventIds])
+  return tx.query<EventRecord>('get_events_by_id', `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid) WHERE e.event_id = ANY($1)`, [eventIds])
 }
 
 /** Reads events by number, in any order. */
 export async function getEventsByNid(tx: Queryable, eventNids: readonly number[]): Promise<EventRecord[]> {
-  return tx.query<EventRecord>('get_events_by_nid', `SELECT ${COLUMNS} FROM events e JOIN rooms r USING (room_nid) WHERE e.event_nid = ANY($1)`, [eventNids])
+  return tx.query<EventRecord>('get_events_by_nid', `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid) WHERE e.event_nid = ANY($1)`, [eventNids])
 }
 
 /**
@@ -46,7 +47,7 @@ export async function getTimeline(
   const order = range.direction === 'b' ? 'DESC' : 'ASC'
   return tx.query(
     `get_timeline_${range.direction}`,
-    `SELECT ${COLUMNS} FROM events e JOIN rooms r USING (room_nid)
+    `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid)
       WHERE e.room_nid = (SELECT room_nid FROM rooms WHERE room_id = $1) AND e.position BETWEEN $2 AND $3 AND e.flags = 0
       ORDER BY e.position ${order} LIMIT $4`,
     [range.roomId, range.low, range.high, range.limit],
@@ -60,7 +61,7 @@ export async function getRecentTimelines(
 ): Promise<(EventRecord & { position: number })[]> {
   return tx.query(
     'get_recent_timelines',
-    `SELECT ${COLUMNS} FROM rooms r CROSS JOIN LATERAL (
+    `SELECT ${EVENT_COLUMNS} FROM rooms r CROSS JOIN LATERAL (
         SELECT * FROM events WHERE room_nid = r.room_nid AND position <= $2 AND flags = 0 ORDER BY position DESC LIMIT $3) e
       WHERE r.room_id = ANY($1) ORDER BY e.room_nid, e.position DESC`,
     [range.roomIds, range.high, range.limit],
@@ -71,7 +72,7 @@ export async function getRecentTimelines(
 export async function getEventsSince(tx: Queryable, range: { lane: number; after: number; upTo: number }): Promise<(EventRecord & { position: number })[]> {
   return tx.query(
     'get_events_since',
-    `SELECT ${COLUMNS} FROM events e JOIN rooms r USING (room_nid) WHERE e.lane = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position`,
+    `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid) WHERE e.lane = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position`,
     [range.lane, range.after, range.upTo],
   )
 }

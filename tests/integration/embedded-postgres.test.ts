@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs'
@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { EmbeddedPostgres } from '../../src/process/embedded-postgres.ts'
+import { copyPostgresBinaries, findPostgresBinaries } from '../../src/process/embedded-postgres-binaries.ts'
 import { startEmbeddedPostgres } from '../../src/process/embedded-postgres.ts'
 import type { DatabaseOptions } from '../../src/storage/database.ts'
 import { isProcessAlive } from '../../src/util/lock-file.ts'
@@ -131,4 +132,9 @@ test.runIf(process.getuid?.() === 0)('as root, a folder that no other user can e
   await using postgres = await start(join(closed, 'data'))
   expect(await query(postgres.connection, 'SELECT 1 AS one')).toEqual([{ one: 1 }])
   expect(statSync(closed).mode & 0o777).toBe(0o700)
+})
+
+test('a copy of the program runs, for where the installed one cannot be used', () => {
+  const copy = copyPostgresBinaries(findPostgresBinaries(), join(directory, 'copy'))
+  expect(spawnSync(copy.postgres, ['--version'], { encoding: 'utf8' }).stdout).toMatch(/^postgres \(PostgreSQL\) \d/)
 })

@@ -26,7 +26,13 @@ export class BenchServer implements AsyncDisposable {
   readonly #databasePid: number
   readonly #database: pg.Client
 
-  private constructor(parts: { baseUrl: string; child: ChildProcess; directory: string; databasePid: number; database: pg.Client }) {
+  private constructor(parts: {
+    baseUrl: string
+    child: ChildProcess
+    directory: string
+    databasePid: number
+    database: pg.Client
+  }) {
     this.baseUrl = parts.baseUrl
     this.#child = parts.child
     this.#directory = parts.directory
@@ -83,7 +89,8 @@ export class BenchServer implements AsyncDisposable {
 
 async function waitForAddress(child: ChildProcess): Promise<string> {
   let output = ''
-  for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (chunk: string) => (output = (output + chunk).slice(-50_000)))
+  for (const stream of [child.stdout, child.stderr])
+    stream?.setEncoding('utf8').on('data', (chunk: string) => (output = (output + chunk).slice(-50_000)))
   const deadline = performance.now() + START_TIMEOUT_MS
   while (performance.now() < deadline && child.exitCode === null && child.signalCode === null) {
     const found = /listening on (http:\/\/\S+)/.exec(output)

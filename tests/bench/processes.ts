@@ -25,7 +25,8 @@ export function readUsage(serverPid: number, databasePid: number): ProcessUsage 
   const database = descendants(stats, databasePid)
   const inDatabase = new Set(database.map((stat) => stat.pid))
   const server = descendants(stats, serverPid).filter((stat) => !inDatabase.has(stat.pid))
-  const sum = (list: readonly ProcessStat[], value: (stat: ProcessStat) => number): number => list.reduce((total, stat) => total + value(stat), 0)
+  const sum = (list: readonly ProcessStat[], value: (stat: ProcessStat) => number): number =>
+    list.reduce((total, stat) => total + value(stat), 0)
   return {
     serverCpuMs: sum(server, (stat) => stat.cpuMs),
     databaseCpuMs: sum(database, (stat) => stat.cpuMs),
@@ -35,14 +36,19 @@ export function readUsage(serverPid: number, databasePid: number): ProcessUsage 
 }
 
 function readAllStats(): ProcessStat[] {
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((name) => readStat(Number(name)) ?? [])
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name) => readStat(Number(name)) ?? [])
 }
 
 function readStat(pid: number): ProcessStat | undefined {
   const text = readProc(`/proc/${pid}/stat`)
   if (text === undefined) return undefined
   // The name stands in parentheses and may hold anything; the numbers come after the last one.
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ').map(Number)
+  const fields = text
+    .slice(text.lastIndexOf(')') + 2)
+    .split(' ')
+    .map(Number)
   const [utime = 0, stime = 0, childrenUtime = 0, childrenStime = 0] = fields.slice(11, 15)
   return { pid, parentPid: fields[1] ?? 0, cpuMs: (utime + stime + childrenUtime + childrenStime) * MS_PER_TICK }
 }

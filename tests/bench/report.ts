@@ -21,9 +21,13 @@ const COLUMNS: readonly { title: string; value: (m: Measurement) => string }[] =
 
 /** A Markdown table; CPU, WAL and commits are for one operation. */
 export function renderTable(measurements: readonly Measurement[]): string {
-  const rows = [COLUMNS.map((column) => column.title), ...measurements.map((measurement) => COLUMNS.map((column) => column.value(measurement)))]
+  const rows = [
+    COLUMNS.map((column) => column.title),
+    ...measurements.map((measurement) => COLUMNS.map((column) => column.value(measurement))),
+  ]
   const widths = COLUMNS.map((_column, index) => Math.max(...rows.map((row) => row[index]?.length ?? 0)))
-  const line = (cells: readonly string[]): string => `| ${cells.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join(' | ')} |`
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, index) => cell.padEnd(widths[index] ?? 0)).join(' | ')} |`
   const [header = [], ...body] = rows
   return [line(header), `| ${widths.map((width) => '-'.repeat(width)).join(' | ')} |`, ...body.map(line)].join('\n')
 }

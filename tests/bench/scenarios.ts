@@ -15,7 +15,8 @@ export const SCENARIOS: Readonly<Record<string, (bench: Bench) => Promise<void>>
     await timed(bench, {
       scenario: 'createRoom',
       concurrency: 4,
-      operation: async (index) => void (await bench.client.createRoom(pickUser(users, index), { preset: 'private_chat', name: 'a room' })),
+      operation: async (index) =>
+        void (await bench.client.createRoom(pickUser(users, index), { preset: 'private_chat', name: 'a room' })),
     })
   },
   join: joinStorm,
@@ -112,7 +113,9 @@ async function toDevice(bench: Bench): Promise<void> {
       const target = pickUser(users, index + 1)
       const path = `/_matrix/client/v3/sendToDevice/org.example.bench/bench${bench.client.unique()}`
       const content = { algorithm: 'm.olm.v1.curve25519-aes-sha2', ciphertext: 'x'.repeat(400) }
-      await bench.client.call(pickUser(users, index), 'PUT', path, { messages: { [target.userId]: { [target.deviceId]: content } } })
+      await bench.client.call(pickUser(users, index), 'PUT', path, {
+        messages: { [target.userId]: { [target.deviceId]: content } },
+      })
     },
   })
 }
@@ -163,7 +166,9 @@ async function media(bench: Bench): Promise<void> {
     concurrency: 4,
     async operation(index) {
       const path = '/_matrix/media/v3/upload?filename=a.bin'
-      const answer = await bench.client.call<{ content_uri: string }>(pickUser(users, index), 'POST', path, content, { contentType: 'application/octet-stream' })
+      const answer = await bench.client.call<{ content_uri: string }>(pickUser(users, index), 'POST', path, content, {
+        contentType: 'application/octet-stream',
+      })
       uploaded.push(answer.content_uri.slice('mxc://'.length))
     },
   })
@@ -171,7 +176,11 @@ async function media(bench: Bench): Promise<void> {
     scenario: 'media download, 100 kB',
     concurrency: 4,
     async operation(index) {
-      await bench.client.call(pickUser(users, index), 'GET', `/_matrix/client/v1/media/download/${uploaded[index % uploaded.length] ?? ''}`)
+      await bench.client.call(
+        pickUser(users, index),
+        'GET',
+        `/_matrix/client/v1/media/download/${uploaded[index % uploaded.length] ?? ''}`,
+      )
     },
   })
 }

@@ -14,7 +14,11 @@ export async function seenLatency(bench: Bench): Promise<void> {
   const pairRoom = await roomOf(bench, users.slice(0, 2))
   {
     await using other = await ParkedClients.start(bench, users.slice(1, 2))
-    await timed(bench, { scenario: 'send → seen by another', concurrency: 1, operation: () => other.sendAndWait(pickUser(users, 0), pairRoom) })
+    await timed(bench, {
+      scenario: 'send → seen by another',
+      concurrency: 1,
+      operation: () => other.sendAndWait(pickUser(users, 0), pairRoom),
+    })
   }
   await using parked = await ParkedClients.start(bench, users.slice(1))
   await timed(bench, {
@@ -76,7 +80,10 @@ class ParkedClients implements AsyncDisposable {
     const eventId = await this.#bench.client.send(sender, roomId)
     await new Promise<void>((resolve, reject) => {
       if ((this.#seenCount.get(eventId) ?? 0) >= count) return resolve()
-      const timer = setTimeout(() => reject(new Error(`only ${this.#seenCount.get(eventId) ?? 0} of ${count} saw the message`)), 20_000)
+      const timer = setTimeout(
+        () => reject(new Error(`only ${this.#seenCount.get(eventId) ?? 0} of ${count} saw the message`)),
+        20_000,
+      )
       const done = (): void => {
         clearTimeout(timer)
         resolve()

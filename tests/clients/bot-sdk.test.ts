@@ -1,5 +1,15 @@
 import './native-crypto-stub.ts'
-import { AutojoinRoomsMixin, getRequestFn, LogLevel, LogService, MatrixAuth, MatrixClient, MemoryStorageProvider, PowerLevelAction, setRequestFn } from 'matrix-bot-sdk'
+import {
+  AutojoinRoomsMixin,
+  getRequestFn,
+  LogLevel,
+  LogService,
+  MatrixAuth,
+  MatrixClient,
+  MemoryStorageProvider,
+  PowerLevelAction,
+  setRequestFn,
+} from 'matrix-bot-sdk'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { TestClient } from '../kit/client.ts'
 import { ResponseChecker } from '../kit/spec/response-checker.ts'
@@ -90,7 +100,9 @@ describe('a bot on matrix-bot-sdk', () => {
     const textId = await bot.sendText(roomId, 'a text')
     const noticeId = await bot.sendNotice(roomId, 'a notice')
     const htmlId = await bot.sendHtmlText(roomId, '<b>bold</b>')
-    const reactionId = await bot.sendEvent(roomId, 'm.reaction', { 'm.relates_to': { rel_type: 'm.annotation', event_id: textId, key: '👍' } })
+    const reactionId = await bot.sendEvent(roomId, 'm.reaction', {
+      'm.relates_to': { rel_type: 'm.annotation', event_id: textId, key: '👍' },
+    })
     const { chunk } = await bot.getRelationsForEvent(roomId, textId, 'm.annotation', 'm.reaction')
     expect(chunk).toMatchObject([{ event_id: reactionId }])
     expect((await bot.getEvent(roomId, noticeId)).content.msgtype).toBe('m.notice')
@@ -112,8 +124,12 @@ describe('a bot on matrix-bot-sdk', () => {
     expect(await bot.userHasPowerLevelForAction(botId, roomId, PowerLevelAction.Kick)).toBe(false)
     expect((await bot.getRoomStateEvent(roomId, 'm.room.name', '')).name).toBe('The bots room')
     expect((await bot.getJoinedRoomMembers(roomId)).toSorted()).toEqual([alice.userId, botId].toSorted())
-    expect((await bot.getRoomMembersByMembership(roomId, 'join')).map((event) => event.membershipFor).toSorted()).toEqual([alice.userId, botId].toSorted())
-    await expect(bot.sendStateEvent(roomId, 'm.room.topic', '', { topic: 'not allowed' })).rejects.toMatchObject({ errcode: 'M_FORBIDDEN' })
+    expect((await bot.getRoomMembersByMembership(roomId, 'join')).map((event) => event.membershipFor).toSorted()).toEqual(
+      [alice.userId, botId].toSorted(),
+    )
+    await expect(bot.sendStateEvent(roomId, 'm.room.topic', '', { topic: 'not allowed' })).rejects.toMatchObject({
+      errcode: 'M_FORBIDDEN',
+    })
   })
 
   test('makes rooms with aliases and lists them, and spaces with rooms in them', async () => {
@@ -148,6 +164,8 @@ describe('a bot on matrix-bot-sdk', () => {
     await bot.setTyping(roomId, true, 5000)
     await bot.sendToDevices('org.example.hello', { [alice.userId]: { '*': { hello: 'alice' } } })
     const responses = await alice.syncUntil((response) => (response.to_device?.events.length ?? 0) > 0)
-    expect(responses.flatMap((response) => response.to_device?.events ?? []).map((event) => event.content)).toEqual([{ hello: 'alice' }])
+    expect(responses.flatMap((response) => response.to_device?.events ?? []).map((event) => event.content)).toEqual([
+      { hello: 'alice' },
+    ])
   })
 })

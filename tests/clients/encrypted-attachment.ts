@@ -4,7 +4,13 @@ import { createCipheriv, createDecipheriv, createHash, randomBytes } from 'node:
 export interface EncryptedFile {
   readonly url: string
   readonly v: 'v2'
-  readonly key: { readonly kty: 'oct'; readonly alg: 'A256CTR'; readonly ext: true; readonly key_ops: readonly string[]; readonly k: string }
+  readonly key: {
+    readonly kty: 'oct'
+    readonly alg: 'A256CTR'
+    readonly ext: true
+    readonly key_ops: readonly string[]
+    readonly k: string
+  }
   readonly iv: string
   readonly hashes: { readonly sha256: string }
 }

@@ -1,7 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** Asks again and again until there is an answer other than undefined and false. Throws, saying what was awaited, after `withinMs`. */
-export async function eventually<T>(what: string, ask: () => T | undefined | false | Promise<T | undefined | false>, withinMs = 10_000): Promise<T> {
+export async function eventually<T>(
+  what: string,
+  ask: () => T | undefined | false | Promise<T | undefined | false>,
+  withinMs = 10_000,
+): Promise<T> {
   const deadline = performance.now() + withinMs
   for (;;) {
     const answer = await ask()

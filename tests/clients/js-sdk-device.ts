@@ -19,7 +19,13 @@ export class SdkDevice implements AsyncDisposable {
   readonly #secrets: { recoveryKey?: Uint8Array<ArrayBuffer> }
   readonly #requests: VerificationRequest[] = []
 
-  private constructor(parts: { client: MatrixClient; crypto: CryptoApi; session: TestClient; checkedFetch: CheckedFetch; secrets: { recoveryKey?: Uint8Array<ArrayBuffer> } }) {
+  private constructor(parts: {
+    client: MatrixClient
+    crypto: CryptoApi
+    session: TestClient
+    checkedFetch: CheckedFetch
+    secrets: { recoveryKey?: Uint8Array<ArrayBuffer> }
+  }) {
     this.client = parts.client
     this.crypto = parts.crypto
     this.session = parts.session
@@ -52,7 +58,9 @@ export class SdkDevice implements AsyncDisposable {
     const device = new SdkDevice({ client, crypto, session, checkedFetch, secrets })
     await client.startClient({ initialSyncLimit: 50, threadSupport: true })
     await new Promise<void>((resolve) => {
-      client.on(ClientEvent.Sync, (state) => (state === SyncState.Prepared || state === SyncState.Syncing ? resolve() : undefined))
+      client.on(ClientEvent.Sync, (state) =>
+        state === SyncState.Prepared || state === SyncState.Syncing ? resolve() : undefined,
+      )
     })
     return device
   }
@@ -92,7 +100,12 @@ export class SdkDevice implements AsyncDisposable {
         } catch (error) {
           const { session } = (error as { data: { session?: string } }).data
           const identifier = { type: 'm.id.user', user: this.userId }
-          await makeRequest({ type: 'm.login.password', identifier, password: this.session.password, ...(session === undefined ? {} : { session }) })
+          await makeRequest({
+            type: 'm.login.password',
+            identifier,
+            password: this.session.password,
+            ...(session === undefined ? {} : { session }),
+          })
         }
       },
     })
@@ -118,7 +131,10 @@ export async function verifyByEmoji(asking: VerificationRequest, asked: Verifica
   const [firstSas, secondSas] = [shownSas(first), shownSas(second)]
   const done = Promise.all([first.verify(), second.verify()])
   // A failure while the emoji are awaited must not go unseen.
-  const [mine, theirs] = await Promise.race([Promise.all([firstSas, secondSas]), done.then(() => Promise.reject(new Error('it ended before emoji were shown')))])
+  const [mine, theirs] = await Promise.race([
+    Promise.all([firstSas, secondSas]),
+    done.then(() => Promise.reject(new Error('it ended before emoji were shown'))),
+  ])
   expect(mine.sas.emoji).toEqual(theirs.sas.emoji)
   await Promise.all([mine.confirm(), theirs.confirm()])
   await done

@@ -33,7 +33,11 @@ describe('two users with two devices each, on matrix-js-sdk with Rust cryptograp
     alicePhone = await open(await aliceSession.loginAgain())
     bob = await open(bobSession)
     bobPhone = await open(await bobSession.loginAgain())
-    const created = await alice.client.createRoom({ preset: Preset.PrivateChat, invite: [bob.userId], initial_state: [ENCRYPTION] })
+    const created = await alice.client.createRoom({
+      preset: Preset.PrivateChat,
+      invite: [bob.userId],
+      initial_state: [ENCRYPTION],
+    })
     roomId = created.room_id
     await eventually('bob is invited', () => bob.client.getRoom(roomId)?.getMyMembership() === 'invite')
     await bob.client.joinRoom(roomId)
@@ -54,8 +58,11 @@ describe('two users with two devices each, on matrix-js-sdk with Rust cryptograp
       expect(event.getContent()['body']).toBe('hello bob')
     }
     const fromBob = await bobPhone.sendText(roomId, 'hello alice')
-    for (const device of [alice, alicePhone, bob]) expect((await device.readableEvent(roomId, fromBob)).getContent()['body']).toBe('hello alice')
-    const stored = await alice.session.get<{ type: string }>(`/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}/event/${encodeURIComponent(fromBob)}`)
+    for (const device of [alice, alicePhone, bob])
+      expect((await device.readableEvent(roomId, fromBob)).getContent()['body']).toBe('hello alice')
+    const stored = await alice.session.get<{ type: string }>(
+      `/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}/event/${encodeURIComponent(fromBob)}`,
+    )
     expect(stored.type).toBe('m.room.encrypted')
   })
 
@@ -86,7 +93,9 @@ describe('two users with two devices each, on matrix-js-sdk with Rust cryptograp
     await eventually('alice knows the identity of bob', () => alice.crypto.userHasCrossSigningKeys(bob.userId, true))
     const across = await alice.crypto.requestVerificationDM(bob.userId, roomId)
     await verifyByEmoji(across, await bob.incomingVerification())
-    await eventually('bob is verified', async () => (await alice.crypto.getUserVerificationStatus(bob.userId)).isCrossSigningVerified())
+    await eventually('bob is verified', async () =>
+      (await alice.crypto.getUserVerificationStatus(bob.userId)).isCrossSigningVerified(),
+    )
     await eventually('the phone knows that bob is verified', async () => {
       await alicePhone.crypto.getUserDeviceInfo([bob.userId], true)
       return (await alicePhone.crypto.getUserVerificationStatus(bob.userId)).isCrossSigningVerified()
@@ -98,8 +107,14 @@ describe('two users with two devices each, on matrix-js-sdk with Rust cryptograp
     await alice.readableEvent(roomId, eventId)
     const recoveryKey = await alice.crypto.createRecoveryKeyFromPassphrase()
     alice.useRecoveryKey(recoveryKey.privateKey)
-    await alice.crypto.bootstrapSecretStorage({ createSecretStorageKey: () => Promise.resolve(recoveryKey), setupNewKeyBackup: true })
-    const version = await eventually('the backup is in use', async () => (await alice.crypto.getActiveSessionBackupVersion()) ?? undefined)
+    await alice.crypto.bootstrapSecretStorage({
+      createSecretStorageKey: () => Promise.resolve(recoveryKey),
+      setupNewKeyBackup: true,
+    })
+    const version = await eventually(
+      'the backup is in use',
+      async () => (await alice.crypto.getActiveSessionBackupVersion()) ?? undefined,
+    )
     await eventually('keys are in the backup', async () => {
       const info = await alice.session.get<{ count: number }>('/_matrix/client/v3/room_keys/version')
       return info.count >= 2
@@ -168,7 +183,10 @@ describe('two users with two devices each, on matrix-js-sdk with Rust cryptograp
   test('an encrypted file is uploaded by one and opened by the other', async () => {
     const plain = randomBytes(70_000)
     const { ciphertext, file } = encryptAttachment(plain)
-    const upload = await alice.client.uploadContent(new Blob([new Uint8Array(ciphertext)]), { type: 'application/octet-stream', includeFilename: false })
+    const upload = await alice.client.uploadContent(new Blob([new Uint8Array(ciphertext)]), {
+      type: 'application/octet-stream',
+      includeFilename: false,
+    })
     const sent = await alice.client.sendEvent(roomId, EventType.RoomMessage, {
       msgtype: MsgType.File,
       body: 'secret.bin',
@@ -185,8 +203,16 @@ describe('two users with two devices each, on matrix-js-sdk with Rust cryptograp
   })
 
   test('a space shows its rooms, also to those who may only join them', async () => {
-    const space = await alice.client.createRoom({ name: 'A space', preset: Preset.PublicChat, creation_content: { type: RoomType.Space } })
-    const child = await alice.client.createRoom({ name: 'A room in it', preset: Preset.PublicChat, visibility: Visibility.Private })
+    const space = await alice.client.createRoom({
+      name: 'A space',
+      preset: Preset.PublicChat,
+      creation_content: { type: RoomType.Space },
+    })
+    const child = await alice.client.createRoom({
+      name: 'A room in it',
+      preset: Preset.PublicChat,
+      visibility: Visibility.Private,
+    })
     await alice.client.sendStateEvent(space.room_id, EventType.SpaceChild, { via: [server.serverName] }, child.room_id)
     const hierarchy = await bob.client.getRoomHierarchy(space.room_id)
     expect(hierarchy.rooms.map((room) => room.room_id)).toEqual([space.room_id, child.room_id])

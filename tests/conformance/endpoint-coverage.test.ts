@@ -22,7 +22,10 @@ const served = new Set(ENDPOINTS.flatMap((endpoint) => endpoint.paths.map((path)
 
 describe('the endpoints', () => {
   test('are all of the specification but those in missing-operations.txt, which may only shrink', () => {
-    const missing = listed.filter((operation) => !served.has(`${operation.method} ${shapeOf(operation.path)}`)).map(lineOf).toSorted()
+    const missing = listed
+      .filter((operation) => !served.has(`${operation.method} ${shapeOf(operation.path)}`))
+      .map(lineOf)
+      .toSorted()
     if (environmentVariable('GANGLION_SHRINK_MISSING') !== undefined) shrinkMissingFile(missing)
     expect(readMissingFile()).toEqual(missing)
   })
@@ -36,7 +39,8 @@ describe('the endpoints', () => {
     const wrong: string[] = []
     for (const endpoint of ENDPOINTS) {
       const ids = endpoint.paths.flatMap((path) => byShape.get(`${endpoint.method} ${shapeOf(path)}`) ?? [])
-      if (ids.length > 0 && !ids.includes(endpoint.operationId)) wrong.push(`${endpoint.operationId} should be ${ids.join(' or ')}`)
+      if (ids.length > 0 && !ids.includes(endpoint.operationId))
+        wrong.push(`${endpoint.operationId} should be ${ids.join(' or ')}`)
     }
     expect(wrong).toEqual([])
   })
@@ -78,7 +82,9 @@ function lineOf(operation: ListedOperation): string {
 }
 
 function readMissingFile(): string[] {
-  return readFileSync(MISSING_FILE, 'utf8').split('\n').filter((line) => line !== '' && !line.startsWith('#'))
+  return readFileSync(MISSING_FILE, 'utf8')
+    .split('\n')
+    .filter((line) => line !== '' && !line.startsWith('#'))
 }
 
 /** Takes out what is served now. Never adds a line: an endpoint that went missing is a failure. */

@@ -17,18 +17,22 @@ interface Send {
   eventId?: string
 }
 
-test('kill -9 during concurrent sends loses nothing that was acknowledged, and repeats nothing', { timeout: 60_000 + KILLS * 60_000 }, async () => {
-  await using server = await TestServer.spawn()
-  const world = await World.create(server)
-  for (let round = 1; round <= KILLS; round += 1) {
-    // Each time at another point of the work.
-    await world.sendUntilKilled(round, Math.floor((SENDS * round) / (KILLS + 1)))
-    await server.startAgain()
-    await world.repeatEverySend()
-  }
-  await world.checkRooms()
-  await world.checkFollower()
-})
+test(
+  'kill -9 during concurrent sends loses nothing that was acknowledged, and repeats nothing',
+  { timeout: 60_000 + KILLS * 60_000 },
+  async () => {
+    await using server = await TestServer.spawn()
+    const world = await World.create(server)
+    for (let round = 1; round <= KILLS; round += 1) {
+      // Each time at another point of the work.
+      await world.sendUntilKilled(round, Math.floor((SENDS * round) / (KILLS + 1)))
+      await server.startAgain()
+      await world.repeatEverySend()
+    }
+    await world.checkRooms()
+    await world.checkFollower()
+  },
+)
 
 test('with the embedded database too, every acknowledged event is there after kill -9', { timeout: 120_000 }, async () => {
   await using server = await TestServer.spawn({ database: 'embedded' })
@@ -61,7 +65,13 @@ class World {
   readonly #sends: Send[] = []
   readonly #whispers: string[] = []
 
-  private constructor(parts: { server: TestServer; alice: TestClient; bob: TestClient; rooms: readonly string[]; follower: SyncFollower }) {
+  private constructor(parts: {
+    server: TestServer
+    alice: TestClient
+    bob: TestClient
+    rooms: readonly string[]
+    follower: SyncFollower
+  }) {
     this.#server = parts.server
     this.#alice = parts.alice
     this.#bob = parts.bob

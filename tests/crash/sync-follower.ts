@@ -34,7 +34,8 @@ export class SyncFollower {
   /** Waits until everything expected was seen (or some seconds), and ends. */
   async stop(isComplete: (follower: SyncFollower) => boolean, withinMs = 15_000): Promise<void> {
     const deadline = performance.now() + withinMs
-    while (!isComplete(this) && performance.now() < deadline) await Promise.race([this.#loop, new Promise((resolve) => setTimeout(resolve, 50))])
+    while (!isComplete(this) && performance.now() < deadline)
+      await Promise.race([this.#loop, new Promise((resolve) => setTimeout(resolve, 50))])
     this.#isRunning = false
     await this.#loop
   }

@@ -91,15 +91,20 @@ class Arena implements AsyncDisposable {
     const answer = await this.#send(attack, token)
     if (answer === undefined) return
     const problem = problemOf(attack, answer)
-    if (problem !== undefined) this.failures.push(`${problem}: ${describe(attack)} -> ${answer.status} ${answer.text.slice(0, 300)}`)
+    if (problem !== undefined)
+      this.failures.push(`${problem}: ${describe(attack)} -> ${answer.status} ${answer.text.slice(0, 300)}`)
     // A lucky logout or deactivation: go on as somebody else.
-    if (answer.status === 401 && answer.text.includes('M_UNKNOWN_TOKEN') && token === this.#attacker.accessToken) await this.#replaceAttacker()
+    if (answer.status === 401 && answer.text.includes('M_UNKNOWN_TOKEN') && token === this.#attacker.accessToken)
+      await this.#replaceAttacker()
   }
 
   async #replaceAttacker(): Promise<void> {
     this.#attackerCount += 1
     this.#attacker = await this.#server.register(`attacker${this.#attackerCount}`)
-    await this.#attacker.request('POST', `/_matrix/client/v3/join/${encodeURIComponent(this.#roomId)}`, { body: {}, expect: 'any' })
+    await this.#attacker.request('POST', `/_matrix/client/v3/join/${encodeURIComponent(this.#roomId)}`, {
+      body: {},
+      expect: 'any',
+    })
   }
 
   async #send(attack: FuzzRequest, token: string | undefined): Promise<Answer | undefined> {
@@ -108,7 +113,10 @@ class Arena implements AsyncDisposable {
     try {
       const response = await request(this.#server.baseUrl + attack.path, {
         method: attack.method as 'GET',
-        headers: { authorization: `Bearer ${token ?? ''}`, ...(attack.body === undefined ? {} : { 'content-type': attack.contentType }) },
+        headers: {
+          authorization: `Bearer ${token ?? ''}`,
+          ...(attack.body === undefined ? {} : { 'content-type': attack.contentType }),
+        },
         body: attack.body ?? null,
         dispatcher: this.#agent,
         signal: AbortSignal.timeout(mayWait ? 500 : 30_000),
@@ -130,22 +138,35 @@ class Arena implements AsyncDisposable {
 
 function problemOf(attack: FuzzRequest, answer: Answer): string | undefined {
   if (answer.status >= 500 && !DOCUMENTED_STATUSES.has(answer.status)) return 'server error'
-  if (answer.tookMs > ANSWER_WITHIN_MS && !LONG_POLLS.has(attack.operation.operationId)) return `slow (${Math.round(answer.tookMs)} ms)`
+  if (answer.tookMs > ANSWER_WITHIN_MS && !LONG_POLLS.has(attack.operation.operationId))
+    return `slow (${Math.round(answer.tookMs)} ms)`
   if (answer.status >= 400 && !/"(?:errcode|flows)"/.test(answer.text)) return 'an error without errcode'
   return undefined
 }
 
 function describe(attack: FuzzRequest): string {
-  const body = typeof attack.body === 'string' ? attack.body : attack.body === undefined ? '' : Buffer.from(attack.body).toString('hex')
+  const body =
+    typeof attack.body === 'string' ? attack.body : attack.body === undefined ? '' : Buffer.from(attack.body).toString('hex')
   return `${attack.method} ${attack.path.slice(0, 500)} ${body.slice(0, 500)}`
 }
 
 async function vocabularyOf(attacker: TestClient, bystander: TestClient, roomId: string): Promise<Vocabulary> {
   const eventId = await attacker.sendText(roomId, 'a message')
-  const filterId = await attacker.post<{ filter_id: string }>(`/_matrix/client/v3/user/${encodeURIComponent(attacker.userId)}/filter`, {})
+  const filterId = await attacker.post<{ filter_id: string }>(
+    `/_matrix/client/v3/user/${encodeURIComponent(attacker.userId)}/filter`,
+    {},
+  )
   const { next_batch: token } = await attacker.sync()
   const users = [attacker.userId, attacker.userId, bystander.userId, '@nobody:test.example', '@a:elsewhere.example']
-  const types = ['m.room.message', 'm.room.member', 'm.room.power_levels', 'm.room.name', 'm.room.encrypted', 'm.reaction', 'org.example.x']
+  const types = [
+    'm.room.message',
+    'm.room.member',
+    'm.room.power_levels',
+    'm.room.name',
+    'm.room.encrypted',
+    'm.reaction',
+    'org.example.x',
+  ]
   return {
     byFormat: {
       'mx-user-id': users,

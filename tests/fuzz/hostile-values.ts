@@ -112,7 +112,9 @@ export function writeJson(value: unknown): string {
   if (value instanceof RawJson) return value.text
   if (Array.isArray(value)) return `[${value.map(writeJson).join(',')}]`
   if (typeof value === 'object' && value !== null) {
-    return `{${Object.entries(value).map(([key, member]) => `${JSON.stringify(key)}:${writeJson(member)}`).join(',')}}`
+    return `{${Object.entries(value)
+      .map(([key, member]) => `${JSON.stringify(key)}:${writeJson(member)}`)
+      .join(',')}}`
   }
   return JSON.stringify(value) ?? 'null'
 }

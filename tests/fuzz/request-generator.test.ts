@@ -28,7 +28,10 @@ describe('the generator of hostile requests', () => {
     expect(new Set(bodies.map((request) => request.operation)).size).toBe(operations.length)
     const texts = bodies.map((request) => (typeof request.body === 'string' ? request.body : ''))
     for (const wanted of ['\\ud800', '\\u0000', '[[[[[[[[', '9007199254740993', '__proto__']) {
-      expect(texts.some((text) => text.includes(wanted)), wanted).toBe(true)
+      expect(
+        texts.some((text) => text.includes(wanted)),
+        wanted,
+      ).toBe(true)
     }
     expect(texts.some((text) => text.length > 300_000)).toBe(true)
   })

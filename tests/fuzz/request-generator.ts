@@ -32,7 +32,9 @@ export class RequestGenerator {
     // Few mutations reach deep code, many reach the outer checks: both are wanted.
     const hostility = random.pick([0, 0.02, 0.05, 0.15, 0.5])
     const values = new SchemaValues({ random, vocabulary: this.#vocabulary, hostility })
-    const path = operation.path.replaceAll(/\{(\w+)\}/g, (_all, name: string) => this.#pathPart(name, operation, values, hostility))
+    const path = operation.path.replaceAll(/\{(\w+)\}/g, (_all, name: string) =>
+      this.#pathPart(name, operation, values, hostility),
+    )
     const query = this.#query(operation, values, hostility)
     const schema = bodySchema(operation)
     return {

@@ -71,7 +71,8 @@ export class SchemaValues {
     const others = schema['additionalProperties'] ?? patternSchema(schema)
     if (others !== undefined && others !== false) {
       for (let count = random.below(3); count > 0; count -= 1) {
-        const format = isSpecObject(schema) && typeof schema['x-pattern-format'] === 'string' ? schema['x-pattern-format'] : undefined
+        const format =
+          isSpecObject(schema) && typeof schema['x-pattern-format'] === 'string' ? schema['x-pattern-format'] : undefined
         result[this.text('key', format)] = this.make(others, '', depth + 1)
       }
     }

@@ -19,14 +19,18 @@ describe('an operation that needs an access token', () => {
     expect(operations.length).toBeGreaterThan(120)
   })
 
-  test.each(operations.filter((operation) => served.has(operation.operationId)).map((operation) => [operation.operationId, operation] as const))(
-    '%s refuses requests without one, and with a wrong one',
-    async (_id, operation) => {
-      const client = server.anonymous()
-      const path = operation.path.replaceAll(/\{(\w+)\}/g, 'some_$1')
-      const body = operation.method === 'GET' ? {} : { body: {} }
-      await client.fails(401, 'M_MISSING_TOKEN', operation.method, path, body)
-      await client.fails(401, 'M_UNKNOWN_TOKEN', operation.method, path, { ...body, token: 'syt_d3Jvbmc_aaaaaaaaaaaaaaaaaaaa_0abcde' })
-    },
-  )
+  test.each(
+    operations
+      .filter((operation) => served.has(operation.operationId))
+      .map((operation) => [operation.operationId, operation] as const),
+  )('%s refuses requests without one, and with a wrong one', async (_id, operation) => {
+    const client = server.anonymous()
+    const path = operation.path.replaceAll(/\{(\w+)\}/g, 'some_$1')
+    const body = operation.method === 'GET' ? {} : { body: {} }
+    await client.fails(401, 'M_MISSING_TOKEN', operation.method, path, body)
+    await client.fails(401, 'M_UNKNOWN_TOKEN', operation.method, path, {
+      ...body,
+      token: 'syt_d3Jvbmc_aaaaaaaaaaaaaaaaaaaa_0abcde',
+    })
+  })
 })

@@ -39,7 +39,13 @@ export interface RegisterOptions {
 /** What a client shares with its siblings: address, connections, and the checker that sees every answer. */
 export class ClientTransport {
   readonly #checker: ResponseChecker
-  readonly #agent = new Agent({ connections: 1024, pipelining: 1, headersTimeout: 120_000, bodyTimeout: 120_000, keepAliveTimeout: 10_000 })
+  readonly #agent = new Agent({
+    connections: 1024,
+    pipelining: 1,
+    headersTimeout: 120_000,
+    bodyTimeout: 120_000,
+    keepAliveTimeout: 10_000,
+  })
   /** Without a slash at the end. A restarted server may have another one. */
   baseUrl: string
 
@@ -55,7 +61,13 @@ export class ClientTransport {
     const headers: Record<string, string> = { ...options.headers }
     if (body !== null) headers['content-type'] ??= options.contentType ?? 'application/json'
     if (token !== undefined) headers['authorization'] ??= `Bearer ${token}`
-    const response = await request(url, { method: method as 'GET', headers, body, dispatcher: this.#agent, signal: options.signal ?? null })
+    const response = await request(url, {
+      method: method as 'GET',
+      headers,
+      body,
+      dispatcher: this.#agent,
+      signal: options.signal ?? null,
+    })
     const bytes = Buffer.from(await response.body.arrayBuffer())
     const contentType = [response.headers['content-type']].flat()[0]
     this.#checkStatus(method, url, response.statusCode, options.expect, bytes)
@@ -124,24 +136,47 @@ export class TestClient {
   }
 
   /** Expects an error with this status and errcode, and returns it. */
-  async fails(status: number, errcode: string, method: string, path: string, options: RequestOptions = {}): Promise<MatrixErrorBody> {
+  async fails(
+    status: number,
+    errcode: string,
+    method: string,
+    path: string,
+    options: RequestOptions = {},
+  ): Promise<MatrixErrorBody> {
     const body = await this.request<MatrixErrorBody>(method, path, { ...options, expect: status })
-    if (body.errcode !== errcode) throw new Error(`${method} ${path} answered ${body.errcode}, expected ${errcode}: ${body.error}`)
+    if (body.errcode !== errcode)
+      throw new Error(`${method} ${path} answered ${body.errcode}, expected ${errcode}: ${body.error}`)
     return body
   }
 
   /** Makes an account by the dummy stage of user-interactive authentication, and returns its client. */
   async register(localpart: string, options: RegisterOptions = {}): Promise<TestClient> {
     const password = options.password ?? `password of ${localpart}`
-    const body = { username: localpart, password, ...(options.deviceId === undefined ? {} : { device_id: options.deviceId }), ...options.body }
-    const first = await this.request<{ session?: string }>('POST', '/_matrix/client/v3/register', { body, expect: 401, token: null })
+    const body = {
+      username: localpart,
+      password,
+      ...(options.deviceId === undefined ? {} : { device_id: options.deviceId }),
+      ...options.body,
+    }
+    const first = await this.request<{ session?: string }>('POST', '/_matrix/client/v3/register', {
+      body,
+      expect: 401,
+      token: null,
+    })
     const auth = { type: 'm.login.dummy', session: first.session }
-    const session = await this.request<SessionBody>('POST', '/_matrix/client/v3/register', { body: { ...body, auth }, token: null })
+    const session = await this.request<SessionBody>('POST', '/_matrix/client/v3/register', {
+      body: { ...body, auth },
+      token: null,
+    })
     return this.#session(session, password)
   }
 
   /** Logs in with a password: a new device unless `deviceId` is given. */
-  async login(user: string, password: string, options: { deviceId?: string; body?: Readonly<Record<string, unknown>> } = {}): Promise<TestClient> {
+  async login(
+    user: string,
+    password: string,
+    options: { deviceId?: string; body?: Readonly<Record<string, unknown>> } = {},
+  ): Promise<TestClient> {
     const body = {
       type: 'm.login.password',
       identifier: { type: 'm.id.user', user },
@@ -230,7 +265,10 @@ export class TestClient {
   }
 
   /** Follows the token chain until an answer satisfies `isEnough`; returns all answers. Throws after `withinMs`. */
-  async syncUntil(isEnough: (response: SyncResponse) => boolean, options: SyncOptions & { withinMs?: number } = {}): Promise<SyncResponse[]> {
+  async syncUntil(
+    isEnough: (response: SyncResponse) => boolean,
+    options: SyncOptions & { withinMs?: number } = {},
+  ): Promise<SyncResponse[]> {
     const { withinMs = 10_000, ...first } = options
     const deadline = performance.now() + withinMs
     const responses: SyncResponse[] = []
@@ -242,7 +280,9 @@ export class TestClient {
       if (isEnough(response)) return responses
       since = response.next_batch
     }
-    throw new Error(`${this.userId} did not see what it waited for in ${withinMs} ms. Last answers: ${JSON.stringify(responses.slice(-3)).slice(0, 4000)}`)
+    throw new Error(
+      `${this.userId} did not see what it waited for in ${withinMs} ms. Last answers: ${JSON.stringify(responses.slice(-3)).slice(0, 4000)}`,
+    )
   }
 }
 
@@ -257,7 +297,13 @@ export interface SyncOptions {
 }
 
 export interface MessagesResponse {
-  readonly chunk: readonly { event_id: string; type: string; sender: string; content: Record<string, unknown>; state_key?: string }[]
+  readonly chunk: readonly {
+    event_id: string
+    type: string
+    sender: string
+    content: Record<string, unknown>
+    state_key?: string
+  }[]
   readonly start: string
   readonly end?: string
   readonly state?: readonly { type: string; state_key: string; content: Record<string, unknown> }[]

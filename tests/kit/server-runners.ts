@@ -65,7 +65,14 @@ export async function runInChild(settings: LaunchSettings): Promise<RunningTestS
 function fileConfig(settings: LaunchSettings): Record<string, unknown> {
   const { host, port, user, password, database } = settings.databaseOptions
   return {
-    listeners: [{ port: settings.port, type: 'http', bind_addresses: ['127.0.0.1'], resources: [{ names: ['client', 'media', 'federation'] }] }],
+    listeners: [
+      {
+        port: settings.port,
+        type: 'http',
+        bind_addresses: ['127.0.0.1'],
+        resources: [{ names: ['client', 'media', 'federation'] }],
+      },
+    ],
     database: {
       name: 'psycopg2',
       args: { host, user, database, ...(port === undefined ? {} : { port }), ...(password === undefined ? {} : { password }) },

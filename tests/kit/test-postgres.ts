@@ -41,7 +41,8 @@ export async function startTestPostgres(): Promise<TestPostgres> {
 /** Tests kill servers, not machines: nothing has to reach the disk. */
 async function forgoDurability(options: DatabaseOptions): Promise<void> {
   await administrate(options, async (client) => {
-    for (const setting of ['fsync', 'synchronous_commit', 'full_page_writes']) await client.query(`ALTER SYSTEM SET ${setting} = off`)
+    for (const setting of ['fsync', 'synchronous_commit', 'full_page_writes'])
+      await client.query(`ALTER SYSTEM SET ${setting} = off`)
     await client.query('SELECT pg_reload_conf()')
   })
 }
@@ -57,7 +58,9 @@ export async function createTemplate(options: DatabaseOptions): Promise<void> {
 
 /** Makes a migrated and empty database; a copy of the template, so it takes some 20 ms. */
 export async function createTestDatabase(options: DatabaseOptions, name: string): Promise<DatabaseOptions> {
-  await administrate(options, (client) => client.query(`CREATE DATABASE ${pg.escapeIdentifier(name)} TEMPLATE ${TEMPLATE_DATABASE}`))
+  await administrate(options, (client) =>
+    client.query(`CREATE DATABASE ${pg.escapeIdentifier(name)} TEMPLATE ${TEMPLATE_DATABASE}`),
+  )
   return { ...options, database: name }
 }
 

@@ -60,7 +60,8 @@ export class TestServer implements AsyncDisposable {
   static async #launch(runner: ServerRunner, options: TestServerOptions): Promise<TestServer> {
     const databaseOptions = await createTestDatabase(inject('postgres'), `test_${randomBytes(6).toString('hex')}`)
     const directory = await mkdtemp(join(tmpdir(), 'ganglion-test-'))
-    const embedded = options.database === 'embedded' ? { database: { name: 'embedded', data_directory: join(directory, 'postgres') } } : {}
+    const embedded =
+      options.database === 'embedded' ? { database: { name: 'embedded', data_directory: join(directory, 'postgres') } } : {}
     const config = { ...baseConfig(), media_store_path: join(directory, 'media'), ...embedded, ...options.config }
     try {
       const running = await runner({ config, directory, databaseOptions, port: 0 })
@@ -122,7 +123,12 @@ export class TestServer implements AsyncDisposable {
   /** Starts a stopped or killed server on the same data, at the same address. */
   async startAgain(): Promise<void> {
     const port = Number(new URL(this.transport.baseUrl).port)
-    this.#running = await this.#runner({ config: this.#config, directory: this.#directory, databaseOptions: this.databaseOptions, port })
+    this.#running = await this.#runner({
+      config: this.#config,
+      directory: this.#directory,
+      databaseOptions: this.databaseOptions,
+      port,
+    })
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

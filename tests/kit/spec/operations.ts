@@ -83,7 +83,9 @@ function readOperation(source: {
 function readAuthentication(security: SpecValue | undefined): SpecOperation['authentication'] {
   if (!Array.isArray(security) || security.length === 0) return 'none'
   // An empty requirement among them means that there may be none.
-  return security.some((requirement) => isSpecObject(requirement) && Object.keys(requirement).length === 0) ? 'optional' : 'required'
+  return security.some((requirement) => isSpecObject(requirement) && Object.keys(requirement).length === 0)
+    ? 'optional'
+    : 'required'
 }
 
 function readParameters(value: SpecValue | undefined): SpecParameter[] {

@@ -94,10 +94,18 @@ export class ResponseChecker {
     if (!isSpecObject(json)) return undefined
     const body = parseJsonBody(response)
     if ('problem' in body) return body.problem
-    return this.#schemaProblem(`${operation.surface} ${operation.operationId} ${response.status}`, json['schema'] ?? true, body.value)
+    return this.#schemaProblem(
+      `${operation.surface} ${operation.operationId} ${response.status}`,
+      json['schema'] ?? true,
+      body.value,
+    )
   }
 
-  #errorProblem(response: CheckedResponse, operation: SpecOperation | undefined, documented: SpecObject | undefined): string | undefined {
+  #errorProblem(
+    response: CheckedResponse,
+    operation: SpecOperation | undefined,
+    documented: SpecObject | undefined,
+  ): string | undefined {
     const body = parseJsonBody(response)
     if ('problem' in body) return body.problem
     const value = body.value
@@ -105,7 +113,8 @@ export class ResponseChecker {
     const isAuthenticationStage = response.status === 401 && Array.isArray(value['flows'])
     const errcode = value['errcode']
     if (errcode !== undefined || !isAuthenticationStage) {
-      if (typeof errcode !== 'string' || !/^[A-Z][A-Z0-9]*_[A-Z0-9_.]+$/.test(errcode)) return 'an error needs an errcode such as M_UNKNOWN'
+      if (typeof errcode !== 'string' || !/^[A-Z][A-Z0-9]*_[A-Z0-9_.]+$/.test(errcode))
+        return 'an error needs an errcode such as M_UNKNOWN'
       if (typeof value['error'] !== 'string' || value['error'] === '') return 'an error needs an explanation in "error"'
     }
     if (operation === undefined) return undefined
@@ -127,7 +136,11 @@ export class ResponseChecker {
 }
 
 function documentedResponse(operation: SpecOperation, status: number): SpecObject | undefined {
-  return operation.responses.get(String(status)) ?? operation.responses.get(`${Math.floor(status / 100)}XX`) ?? operation.responses.get('DEFAULT')
+  return (
+    operation.responses.get(String(status)) ??
+    operation.responses.get(`${Math.floor(status / 100)}XX`) ??
+    operation.responses.get('DEFAULT')
+  )
 }
 
 function parseJsonBody(response: CheckedResponse): { value: unknown } | { problem: string } {

@@ -42,13 +42,41 @@ describe('the checker made from the specification', () => {
     ['a member of a wrong type', 'GET', '/_matrix/client/v3/joined_rooms', 200, { joined_rooms: 'none' }, /must be array/],
     ['an identifier of a wrong form', 'GET', '/_matrix/client/v3/account/whoami', 200, { user_id: 'alice' }, /mx-user-id/],
     ['an undocumented success', 'GET', '/_matrix/client/v3/joined_rooms', 204, {}, /does not document this status/],
-    ['an undocumented failure', 'GET', '/_matrix/client/v3/joined_rooms', 418, { errcode: 'M_TEA', error: 'x' }, /neither this status/],
-    ['a server error', 'GET', '/_matrix/client/v3/joined_rooms', 500, { errcode: 'M_UNKNOWN', error: 'x' }, /neither this status/],
+    [
+      'an undocumented failure',
+      'GET',
+      '/_matrix/client/v3/joined_rooms',
+      418,
+      { errcode: 'M_TEA', error: 'x' },
+      /neither this status/,
+    ],
+    [
+      'a server error',
+      'GET',
+      '/_matrix/client/v3/joined_rooms',
+      500,
+      { errcode: 'M_UNKNOWN', error: 'x' },
+      /neither this status/,
+    ],
     ['an error without errcode', 'GET', '/_matrix/client/v3/joined_rooms', 403, { error: 'no' }, /errcode/],
     ['an error without explanation', 'GET', '/_matrix/client/v3/joined_rooms', 403, { errcode: 'M_FORBIDDEN' }, /explanation/],
-    ['a token error with a wrong code', 'GET', '/_matrix/client/v3/joined_rooms', 401, { errcode: 'M_FORBIDDEN', error: 'x' }, /neither this status/],
+    [
+      'a token error with a wrong code',
+      'GET',
+      '/_matrix/client/v3/joined_rooms',
+      401,
+      { errcode: 'M_FORBIDDEN', error: 'x' },
+      /neither this status/,
+    ],
     ['an error of an unknown path without errcode', 'GET', '/_matrix/unknown', 404, {}, /errcode/],
-    ['a deep error in an old version of a path', 'GET', '/_matrix/client/r0/sync', 200, { next_batch: 1 }, /next_batch must be string/],
+    [
+      'a deep error in an old version of a path',
+      'GET',
+      '/_matrix/client/r0/sync',
+      200,
+      { next_batch: 1 },
+      /next_batch must be string/,
+    ],
   ])('reports %s', (_name, method, url, status, body, problem) => {
     const response = { method, url, status, contentType: 'application/json', bodyText: JSON.stringify(body) }
     expect(() => checker.check(response)).toThrow(SpecViolation)
@@ -58,7 +86,9 @@ describe('the checker made from the specification', () => {
   test('reports a body that is not JSON, and a wrong content type', () => {
     const response = { method: 'GET', url: '/_matrix/client/v3/joined_rooms', status: 200, contentType: 'application/json' }
     expect(() => checker.check({ ...response, bodyText: '{' })).toThrow(/not JSON/)
-    expect(() => checker.check({ ...response, bodyText: '{"joined_rooms":[]}', contentType: 'text/plain' })).toThrow(/content type/)
+    expect(() => checker.check({ ...response, bodyText: '{"joined_rooms":[]}', contentType: 'text/plain' })).toThrow(
+      /content type/,
+    )
   })
 
   test.each([

@@ -39,6 +39,9 @@ import { getWellKnown, getWellknown } from './client/server/wellknown.ts'
 import { deleteRoomAlias, getLocalAliases, getRoomIdByAlias, setRoomAlias } from './client/rooms/directory.ts'
 import { getEventContext } from './client/rooms/event-context.ts'
 import { getRoomEvents } from './client/rooms/message-pagination.ts'
+import {
+  getPublicRooms, getRoomVisibilityOnDirectory, queryPublicRooms, setRoomVisibilityOnDirectory,
+} from './client/rooms/list-public-rooms.ts'
 import { getRelatingEvents, getRelatingEventsWithRelType, getRelatingEventsWithRelTypeAndEventType } from './client/rooms/relations.ts'
 import { getThreadRoots } from './client/rooms/threads-list.ts'
 import { getJoinedMembersByRoom, getMembersByRoom, getOneRoomEvent, getRoomState, getRoomStateWithKey } from './client/rooms/rooms.ts'
@@ -68,6 +71,7 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   // rooms
   getOneRoomEvent, getRoomState, getRoomStateWithKey, getMembersByRoom, getJoinedMembersByRoom, getRoomEvents, getEventContext,
   getRoomIdByAlias, setRoomAlias, deleteRoomAlias, getLocalAliases,
+  getRoomVisibilityOnDirectory, setRoomVisibilityOnDirectory, getPublicRooms, queryPublicRooms,
   getRelatingEvents, getRelatingEventsWithRelType, getRelatingEventsWithRelTypeAndEventType, getThreadRoots,
   postReceipt, setReadMarker,
 

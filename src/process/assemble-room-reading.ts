@@ -1,5 +1,7 @@
 import { RelationBundles } from '../services/relations/relation-bundles.ts'
 import { Relations } from '../services/relations/relations.ts'
+import { PublicRooms } from '../services/rooms/public-rooms.ts'
+import { RoomCards } from '../services/rooms/room-cards.ts'
 import { RoomMessages } from '../services/rooms/reading/room-messages.ts'
 import { RoomPages } from '../services/rooms/reading/room-pages.ts'
 import { RoomStates } from '../services/rooms/reading/room-states.ts'
@@ -12,6 +14,8 @@ export interface RoomReadingServices {
   readonly roomMessages: RoomMessages
   readonly roomStates: RoomStates
   readonly relations: Relations
+  readonly roomCards: RoomCards
+  readonly publicRooms: PublicRooms
 }
 
 export function assembleRoomReading(core: Core, deps: { directory: RoomDirectoryServices; accountData: AccountData }): RoomReadingServices {
@@ -21,8 +25,11 @@ export function assembleRoomReading(core: Core, deps: { directory: RoomDirectory
   const { accountData } = deps
   clientEvents.setBundler(new RelationBundles({ database, events, clientEvents, access, accountData }))
   const roomMessages = new RoomMessages({ database, hub, access, views, pages, events, clientEvents, accountData })
+  const roomCards = new RoomCards({ database, hub })
   return {
     roomMessages,
+    roomCards,
+    publicRooms: new PublicRooms({ database, cards: roomCards, isEnabled: core.config.rooms.enableRoomListSearch }),
     relations: new Relations({ database, hub, events, access, views, messages: roomMessages }),
     roomStates: new RoomStates({ database, access }),
   }

@@ -17,6 +17,7 @@ import type { PushRules } from '../../services/push/push-rules.ts'
 import type { Pushers } from '../../services/push/pushers.ts'
 import type { Relations } from '../../services/relations/relations.ts'
 import type { RoomAliases } from '../../services/rooms/aliases.ts'
+import type { PublicRooms } from '../../services/rooms/public-rooms.ts'
 import type { RoomDirectory } from '../../services/rooms/directory.ts'
 import type { RoomMessages } from '../../services/rooms/reading/room-messages.ts'
 import type { RoomStates } from '../../services/rooms/reading/room-states.ts'
@@ -55,4 +56,5 @@ export interface ClientContext {
   readonly roomMessages: RoomMessages
   readonly roomStates: RoomStates
   readonly relations: Relations
+  readonly publicRooms: PublicRooms
 }

@@ -29,3 +29,31 @@ export async function getIsPublished(tx: Queryable, roomId: RoomId): Promise<boo
   )
   return rows[0]?.isPublished
 }
+
+/** A published room with its size, by which the directory is sorted. */
+export interface PublishedRoom {
+  readonly roomId: RoomId
+  readonly joinedCount: number
+}
+
+/** Reads published rooms with members, the biggest first: those after a place, or (`b`) those before it, nearest first. */
+export async function getPublishedRooms(
+  tx: Queryable,
+  query: { readonly direction: 'f' | 'b'; readonly place: PublishedRoom | undefined; readonly limit: number },
+): Promise<PublishedRoom[]> {
+  const [compare, joinedOrder, idOrder] = query.direction === 'f' ? ['>', 'DESC', 'ASC'] : ['<', 'ASC', 'DESC']
+  return tx.query(
+    `get_published_rooms_${query.direction}`,
+    `SELECT p.room_id AS "roomId", h.joined_count AS "joinedCount"
+       FROM published_rooms p JOIN rooms r USING (room_id) JOIN room_head h USING (room_nid)
+      WHERE h.joined_count > 0 AND ($1::int IS NULL OR (-h.joined_count, p.room_id COLLATE "C") ${compare} (-$1::int, $2::text COLLATE "C"))
+      ORDER BY h.joined_count ${joinedOrder}, p.room_id COLLATE "C" ${idOrder} LIMIT $3`,
+    [query.place?.joinedCount ?? null, query.place?.roomId ?? null, query.limit],
+  )
+}
+
+/** Counts the published rooms. */
+export async function countPublishedRooms(tx: Queryable): Promise<number> {
+  const [row] = await tx.query<{ count: number }>('count_published_rooms', `SELECT count(*) AS count FROM published_rooms`)
+  return row?.count ?? 0
+}

@@ -58,3 +58,12 @@ export async function getMembersAsOf(tx: Queryable, key: { readonly roomId: stri
     [key.roomId, key.position],
   )
 }
+
+/** Reads how many users are joined to rooms. */
+export async function getJoinedCounts(tx: Queryable, roomIds: readonly RoomId[]): Promise<{ readonly roomId: RoomId; readonly joinedCount: number }[]> {
+  return tx.query(
+    'get_joined_counts',
+    `SELECT r.room_id AS "roomId", h.joined_count AS "joinedCount" FROM rooms r JOIN room_head h USING (room_nid) WHERE r.room_id = ANY($1)`,
+    [roomIds],
+  )
+}

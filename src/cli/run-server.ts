@@ -26,13 +26,13 @@ const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const
 /** Runs the main process in the foreground until a signal ends it. Returns the status to end with. */
 export async function runServer(config: Config, options: { onListening?: (address: string) => void } = {}): Promise<number> {
   const logger = openLog(config)
-  const stopRequested = waitForStop()
+  const stop = listenForStop()
   for (const warning of config.warnings) logger.warn(warning)
   const reopen = (): void => logger.reopen()
   process.on('SIGHUP', reopen)
   try {
     loadOrCreateSigningKeys(config, systemRandom)
-    return await runUntilStopped(config, { logger, stopRequested, ...options })
+    return await runUntilStopped(config, { logger, stop, ...options })
   } catch (error) {
     logger.debug('the server could not be started', { error })
     if (error instanceof Error && error.name === 'ConfigError') throw error
@@ -56,32 +56,37 @@ export function embeddedDirectoryOf(config: Config): string {
 
 interface Running {
   readonly logger: Logger
-  readonly stopRequested: Promise<string>
+  readonly stop: StopRequest
   readonly onListening?: (address: string) => void
 }
 
-async function runUntilStopped(config: Config, { logger, stopRequested, onListening }: Running): Promise<number> {
+async function runUntilStopped(config: Config, { logger, stop, onListening }: Running): Promise<number> {
   let postgres: EmbeddedPostgres | undefined
   let server: RunningServer | undefined
   try {
     postgres =
       config.database.name === 'embedded'
-        ? await startEmbeddedPostgres({ dataDir: embeddedDirectoryOf(config), logger })
+        ? await startEmbeddedPostgres({ dataDir: embeddedDirectoryOf(config), logger, onFatal: stop.fail })
         : undefined
     const databaseOptions = postgres?.connection ?? (await openOutsideDatabase(config))
     server = await startServer({ config, logger, databaseOptions })
     writePidFile(config)
-    // One line, for people and scripts to wait for; the other addresses are in the log.
-    const [address = 'nowhere', ...others] = server.addresses
-    print(`listening on ${address.replace(/\/$/, '')}`)
-    if (others.length > 0) logger.info('also listening', { addresses: others })
-    onListening?.(address)
-    logger.info('stopping', { because: await stopRequested })
+    announce(server.addresses, logger)
+    if (server.addresses[0] !== undefined) onListening?.(server.addresses[0])
+    const { reason, status } = await stop.requested
+    logger.info('stopping', { because: reason })
+    return status
   } finally {
     await stopAll({ server, postgres, logger })
     if (config.server.pidFile !== undefined) rmSync(config.server.pidFile, { force: true })
   }
-  return EXIT.ok
+}
+
+/** One line, for people and scripts to wait for; further addresses are in the log. */
+function announce([first, ...others]: readonly string[], logger: Logger): void {
+  if (first === undefined) logger.warn('the configuration has no listeners: nobody can reach this server')
+  else print(`listening on ${first.replace(/\/$/, '')}`)
+  if (others.length > 0) logger.info('also listening', { addresses: others })
 }
 
 /** Checks the admin's own database before it is used. */
@@ -100,21 +105,29 @@ async function stopAll({
   postgres: EmbeddedPostgres | undefined
   logger: Logger
 }): Promise<void> {
-  // Whatever hangs: an admin who asked for the end gets it.
-  const timer = setTimeout(() => process.exit(EXIT.ok), STOP_TIMEOUT_MS)
   const stopped = server?.stop().catch((error: unknown) => logger.error('the server did not stop cleanly', { error }))
   await Promise.race([stopped, sleep(SERVER_STOP_TIMEOUT_MS, undefined, { ref: false })])
   await postgres?.stop()
-  clearTimeout(timer)
 }
 
-/** Settles at the first request to stop. Further ones change nothing: a terminal and a parent often send the same signal both. */
-function waitForStop(): Promise<string> {
-  return new Promise((resolveStop) => {
-    for (const signal of STOP_SIGNALS) process.on(signal, () => resolveStop(signal))
-    // The launcher on an older Node died: nobody would stop us.
-    process.on('disconnect', () => resolveStop('the launcher is gone'))
-  })
+interface StopRequest {
+  readonly requested: Promise<{ readonly reason: string; readonly status: number }>
+  /** Stops because the database is gone for good. */
+  readonly fail: () => void
+}
+
+/** Hears the first request to stop. Further ones change nothing: a terminal and a parent often send the same signal both. */
+function listenForStop(): StopRequest {
+  const { promise, resolve } = Promise.withResolvers<{ reason: string; status: number }>()
+  const settle = (request: { reason: string; status: number }): void => {
+    resolve(request)
+    // Whatever hangs, even a start that is not done yet: an admin who asked for the end gets it.
+    setTimeout(() => process.exit(request.status), STOP_TIMEOUT_MS).unref()
+  }
+  for (const signal of STOP_SIGNALS) process.on(signal, () => settle({ reason: signal, status: EXIT.ok }))
+  // The launcher on an older Node died: nobody would stop us.
+  process.on('disconnect', () => settle({ reason: 'the launcher is gone', status: EXIT.ok }))
+  return { requested: promise, fail: () => settle({ reason: 'PostgreSQL cannot be started anew', status: EXIT.failed }) }
 }
 
 function writePidFile(config: Config): void {

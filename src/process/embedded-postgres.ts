@@ -10,7 +10,6 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  readlinkSync,
   realpathSync,
   renameSync,
   rmSync,
@@ -21,7 +20,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DatabaseOptions } from '../storage/database.ts'
 import type { FileLock } from '../util/lock-file.ts'
-import { acquireFileLock, isProcessAlive, LockHeldError } from '../util/lock-file.ts'
+import { acquireFileLock, LockHeldError } from '../util/lock-file.ts'
 import type { Logger } from '../util/logger.ts'
 import { OperatorError } from '../util/operator-error.ts'
 import { isSystemError } from '../util/system-error.ts'
@@ -29,6 +28,7 @@ import { canRun, canWrite, giveTo, listAccounts, POSTGRES_ENVIRONMENT } from './
 import type { PostgresAccount } from './embedded-postgres-account.ts'
 import { copyPostgresBinaries, createLibraryLinks, findPostgresBinaries } from './embedded-postgres-binaries.ts'
 import type { PostgresBinaries } from './embedded-postgres-binaries.ts'
+import { readPostmaster, stopLeftover, stopProcess, waitUntil } from './embedded-postgres-process.ts'
 import { computeClusterSettings } from './embedded-postgres-settings.ts'
 
 /** A PostgreSQL that we started, and stop. */
@@ -40,15 +40,24 @@ export interface EmbeddedPostgres extends AsyncDisposable {
   stop(): Promise<void>
 }
 
+/** What the embedded PostgreSQL needs. */
+export interface EmbeddedPostgresDeps {
+  /** Folder of everything that belongs to it. */
+  readonly dataDir: string
+  readonly logger: Logger
+  /** Called when it ended and cannot be started anew. */
+  readonly onFatal?: () => void
+}
+
 const DATABASE_USER = 'ganglion'
 const DATABASE_NAME = 'postgres'
 // The kernel's limit for a socket's path is 107 bytes, and the name is `/.s.PGSQL.5432`.
 const SOCKET_DIRECTORY_BYTES_MAX = 107 - '/.s.PGSQL.5432'.length
 const START_TIMEOUT_MS = 120_000
-const STOP_TIMEOUT_MS = 8_000
-const POLL_MS = 20
 const LOG_BYTES_MAX = 10 * 1024 * 1024
 const RESTARTS_MAX = 5
+/** After so long without trouble, earlier trouble does not count. */
+const STABLE_MS = 600_000
 const LOCK_WAIT_MS = 3_000
 const LOCK_POLL_MS = 100
 const START_ATTEMPTS_MAX = 20
@@ -58,7 +67,7 @@ const RESTART_DELAY_MS = 500
  * Runs PostgreSQL on the files in `dataDir` (made on the first start), reachable by a Unix socket only. A postmaster that outlived its
  * supervisor is stopped first. Throws, with a sentence for the admin, when another process uses the folder or it cannot be started.
  */
-export async function startEmbeddedPostgres(deps: { dataDir: string; logger: Logger }): Promise<EmbeddedPostgres> {
+export async function startEmbeddedPostgres(deps: EmbeddedPostgresDeps): Promise<EmbeddedPostgres> {
   const logger = deps.logger.child('postgres')
   const root = prepareDirectory(deps.dataDir)
   const lock = await lockDirectory(root, logger)
@@ -69,7 +78,7 @@ export async function startEmbeddedPostgres(deps: { dataDir: string; logger: Log
     const { binaries, account } = chooseProgram(root, files)
     if (!existsSync(join(files.cluster, 'PG_VERSION'))) await createCluster({ binaries, account, files, logger })
     giveTo(files.cluster, account)
-    const postgres = new Supervisor({ binaries, account, files, logger, lock })
+    const postgres = new Supervisor({ binaries, account, files, logger, lock, onFatal: deps.onFatal })
     await postgres.startPatiently()
     return postgres
   } catch (error) {
@@ -188,53 +197,6 @@ async function createCluster({ binaries, account, files, logger }: Tools): Promi
   renameSync(unfinished, files.cluster)
 }
 
-/** Ends a postmaster that runs on these files although nobody supervises it, after our process was killed. */
-async function stopLeftover(cluster: string, logger: Logger): Promise<void> {
-  const pid = readPostmaster(cluster)?.pid
-  if (pid === undefined) return
-  if (isProcessAlive(pid) && isPostmasterOf(pid, cluster)) {
-    logger.info('stopping a PostgreSQL that was left running', { pid })
-    await stopProcess(pid)
-  }
-  // PostgreSQL would take any process with that id for its own kind, and refuse to start.
-  rmSync(join(cluster, 'postmaster.pid'), { force: true })
-}
-
-/** SIGINT disconnects clients and writes everything out ("fast"); SIGQUIT only ends, and the next start recovers. */
-async function stopProcess(pid: number): Promise<void> {
-  for (const signal of ['SIGINT', 'SIGQUIT', 'SIGKILL'] as const) {
-    try {
-      process.kill(pid, signal)
-    } catch (error) {
-      if (!isSystemError(error, 'ESRCH')) throw error
-    }
-    if (await waitUntil(() => !isProcessAlive(pid), STOP_TIMEOUT_MS)) return
-  }
-  throw new OperatorError(`PostgreSQL (process ${pid}) does not end`)
-}
-
-function isPostmasterOf(pid: number, cluster: string): boolean {
-  if (process.platform !== 'linux') return true
-  try {
-    // A postmaster's working directory is its cluster.
-    return readlinkSync(`/proc/${pid}/cwd`) === cluster
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return false
-    if (isSystemError(error, 'EACCES')) return readFileSync(`/proc/${pid}/comm`, 'utf8').startsWith('postgres')
-    throw error
-  }
-}
-
-function readPostmaster(cluster: string): { pid: number; isReady: boolean } | undefined {
-  try {
-    const lines = readFileSync(join(cluster, 'postmaster.pid'), 'utf8').split('\n')
-    return { pid: Number(lines[0]), isReady: lines[7]?.trim() === 'ready' }
-  } catch (error) {
-    if (isSystemError(error, 'ENOENT')) return undefined
-    throw error
-  }
-}
-
 /** Keeps one postmaster running. */
 class Supervisor implements EmbeddedPostgres {
   readonly #tools: Tools
@@ -242,9 +204,12 @@ class Supervisor implements EmbeddedPostgres {
   #child: ChildProcess | undefined
   #isStopping = false
   #restarts = 0
+  #startedAtMs = 0
+  readonly #onFatal: (() => void) | undefined
 
-  constructor(deps: Tools & { lock: FileLock }) {
+  constructor(deps: Tools & { lock: FileLock; onFatal: (() => void) | undefined }) {
     this.#tools = deps
+    this.#onFatal = deps.onFatal
     this.#lock = deps.lock
   }
 
@@ -305,6 +270,7 @@ class Supervisor implements EmbeddedPostgres {
       if (!hasEnded && child.pid !== undefined) await stopProcess(child.pid)
       throw new OperatorError(`PostgreSQL did not start; it said: ${readTail(files.log)}`)
     }
+    this.#startedAtMs = performance.now()
     child.once('exit', (status, signal) => this.#onExit(status ?? signal))
     logger.info('PostgreSQL is running', { pid: child.pid, account: account.description })
   }
@@ -324,9 +290,11 @@ class Supervisor implements EmbeddedPostgres {
   #onExit(reason: number | string | null): void {
     if (this.#isStopping) return
     const { logger } = this.#tools
+    if (performance.now() - this.#startedAtMs > STABLE_MS) this.#restarts = 0
     this.#restarts += 1
     if (this.#restarts > RESTARTS_MAX) {
       logger.error('PostgreSQL ended again and again; it is not started any more', { reason, log: this.#tools.files.log })
+      this.#onFatal?.()
       return
     }
     logger.error('PostgreSQL ended unexpectedly and is started anew', { reason, log: this.#tools.files.log })
@@ -364,14 +332,6 @@ function openLog(path: string): number {
 
 function readTail(path: string): string {
   return readFileSync(path, 'utf8').trimEnd().split('\n').slice(-8).join('\n')
-}
-
-async function waitUntil(condition: () => boolean, timeoutMs: number): Promise<boolean> {
-  for (let waitedMs = 0; waitedMs < timeoutMs; waitedMs += POLL_MS) {
-    if (condition()) return true
-    await sleep(POLL_MS)
-  }
-  return condition()
 }
 
 function waitForExit(child: ChildProcess): Promise<number> {

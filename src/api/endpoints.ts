@@ -42,6 +42,11 @@ import { getRoomEvents } from './client/rooms/message-pagination.ts'
 import {
   getPublicRooms, getRoomVisibilityOnDirectory, queryPublicRooms, setRoomVisibilityOnDirectory,
 } from './client/rooms/list-public-rooms.ts'
+import { getMutualRooms } from './client/rooms/mutual-rooms.ts'
+import { reportEvent, reportRoom, reportUser } from './client/rooms/report-content.ts'
+import { getEventByTimestamp } from './client/rooms/room-event-by-timestamp.ts'
+import { getRoomSummary } from './client/rooms/room-summary.ts'
+import { getSpaceHierarchy } from './client/rooms/space-hierarchy.ts'
 import { getRelatingEvents, getRelatingEventsWithRelType, getRelatingEventsWithRelTypeAndEventType } from './client/rooms/relations.ts'
 import { getThreadRoots } from './client/rooms/threads-list.ts'
 import { getJoinedMembersByRoom, getMembersByRoom, getOneRoomEvent, getRoomState, getRoomStateWithKey } from './client/rooms/rooms.ts'
@@ -72,6 +77,7 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   getOneRoomEvent, getRoomState, getRoomStateWithKey, getMembersByRoom, getJoinedMembersByRoom, getRoomEvents, getEventContext,
   getRoomIdByAlias, setRoomAlias, deleteRoomAlias, getLocalAliases,
   getRoomVisibilityOnDirectory, setRoomVisibilityOnDirectory, getPublicRooms, queryPublicRooms,
+  getMutualRooms, reportEvent, reportRoom, reportUser, getEventByTimestamp, getRoomSummary, getSpaceHierarchy,
   getRelatingEvents, getRelatingEventsWithRelType, getRelatingEventsWithRelTypeAndEventType, getThreadRoots,
   postReceipt, setReadMarker,
 

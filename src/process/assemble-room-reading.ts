@@ -2,6 +2,11 @@ import { RelationBundles } from '../services/relations/relation-bundles.ts'
 import { Relations } from '../services/relations/relations.ts'
 import { PublicRooms } from '../services/rooms/public-rooms.ts'
 import { RoomCards } from '../services/rooms/room-cards.ts'
+import { SpaceHierarchies } from '../services/rooms/hierarchy.ts'
+import type { Memberships } from '../services/rooms/memberships.ts'
+import { Reports } from '../services/rooms/reports.ts'
+import { RoomPreviews } from '../services/rooms/summary.ts'
+import { RoomTimes } from '../services/rooms/reading/room-times.ts'
 import { RoomMessages } from '../services/rooms/reading/room-messages.ts'
 import { RoomPages } from '../services/rooms/reading/room-pages.ts'
 import { RoomStates } from '../services/rooms/reading/room-states.ts'
@@ -16,17 +21,28 @@ export interface RoomReadingServices {
   readonly relations: Relations
   readonly roomCards: RoomCards
   readonly publicRooms: PublicRooms
+  readonly roomPreviews: RoomPreviews
+  readonly spaceHierarchies: SpaceHierarchies
+  readonly roomTimes: RoomTimes
+  readonly reports: Reports
+  readonly memberships: Memberships
 }
 
 export function assembleRoomReading(core: Core, deps: { directory: RoomDirectoryServices; accountData: AccountData }): RoomReadingServices {
-  const { database, hub, events, clientEvents } = core
+  const { database, hub, events, clientEvents, memberships, clock, rateLimiter, serverName } = core
   const { roomAccess: access, roomViews: views } = deps.directory
   const pages = new RoomPages({ database, events })
   const { accountData } = deps
   clientEvents.setBundler(new RelationBundles({ database, events, clientEvents, access, accountData }))
   const roomMessages = new RoomMessages({ database, hub, access, views, pages, events, clientEvents, accountData })
   const roomCards = new RoomCards({ database, hub })
+  const roomPreviews = new RoomPreviews({ cards: roomCards, memberships })
   return {
+    roomPreviews,
+    memberships,
+    spaceHierarchies: new SpaceHierarchies({ database, previews: roomPreviews }),
+    roomTimes: new RoomTimes({ database, events, access, views }),
+    reports: new Reports({ database, clock, rateLimiter, memberships, events, serverName, limit: core.config.ratelimits.rcReports }),
     roomMessages,
     roomCards,
     publicRooms: new PublicRooms({ database, cards: roomCards, isEnabled: core.config.rooms.enableRoomListSearch }),

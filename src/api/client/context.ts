@@ -18,6 +18,11 @@ import type { Pushers } from '../../services/push/pushers.ts'
 import type { Relations } from '../../services/relations/relations.ts'
 import type { RoomAliases } from '../../services/rooms/aliases.ts'
 import type { PublicRooms } from '../../services/rooms/public-rooms.ts'
+import type { SpaceHierarchies } from '../../services/rooms/hierarchy.ts'
+import type { Memberships } from '../../services/rooms/memberships.ts'
+import type { Reports } from '../../services/rooms/reports.ts'
+import type { RoomPreviews } from '../../services/rooms/summary.ts'
+import type { RoomTimes } from '../../services/rooms/reading/room-times.ts'
 import type { RoomDirectory } from '../../services/rooms/directory.ts'
 import type { RoomMessages } from '../../services/rooms/reading/room-messages.ts'
 import type { RoomStates } from '../../services/rooms/reading/room-states.ts'
@@ -57,4 +62,9 @@ export interface ClientContext {
   readonly roomStates: RoomStates
   readonly relations: Relations
   readonly publicRooms: PublicRooms
+  readonly roomPreviews: RoomPreviews
+  readonly spaceHierarchies: SpaceHierarchies
+  readonly roomTimes: RoomTimes
+  readonly reports: Reports
+  readonly memberships: Memberships
 }

@@ -108,6 +108,14 @@ export class Memberships {
     return false
   }
 
+  /** The rooms that both users are joined to now, sorted by room id. */
+  async getSharedRooms(userId: UserId, otherId: UserId): Promise<RoomId[]> {
+    const [mine, theirs] = await Promise.all([this.#loadOfUser(userId), this.#loadOfUser(otherId)])
+    const shared: RoomId[] = []
+    for (const [roomId, { membership }] of mine) if (membership === 'join' && theirs.get(roomId)?.membership === 'join') shared.push(roomId)
+    return shared.sort()
+  }
+
   /** Everyone who is joined to a room that the user is joined to, the user included. */
   async getUsersSharingRooms(userId: UserId): Promise<Set<UserId>> {
     const sharing = new Set<UserId>([userId])

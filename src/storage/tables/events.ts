@@ -97,3 +97,19 @@ export async function drawNids(tx: Queryable): Promise<number> {
   if (!row) throw new Error('nextval returned no row')
   return row.first
 }
+
+/** Reads the events of a room's timeline nearest to a time: at or before it, latest first (`b`), or at or after it (`f`). */
+export async function getEventsNearTime(
+  tx: Queryable,
+  query: { roomId: RoomId; timestampMs: number; direction: 'b' | 'f'; limit: number; offset: number },
+): Promise<EventRecord[]> {
+  const [compare, order] = query.direction === 'b' ? ['<=', 'DESC'] : ['>=', 'ASC']
+  return tx.query<EventRecord>(
+    `get_events_near_time_${query.direction}`,
+    `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid)
+      WHERE e.room_nid = (SELECT room_nid FROM rooms WHERE room_id = $1) AND e.origin_server_ts ${compare} $2
+        AND e.flags = 0 AND e.position IS NOT NULL
+      ORDER BY e.origin_server_ts ${order}, e.position ${order} LIMIT $3 OFFSET $4`,
+    [query.roomId, query.timestampMs, query.limit, query.offset],
+  )
+}

@@ -67,3 +67,16 @@ export async function getJoinedCounts(tx: Queryable, roomIds: readonly RoomId[])
     [roomIds],
   )
 }
+
+/** Reads the current `m.space.child` events of rooms. */
+export async function getSpaceChildren(tx: Queryable, roomIds: readonly RoomId[]): Promise<RoomStateRow[]> {
+  return tx.query(
+    'get_space_children',
+    `SELECT ${COLUMNS} FROM rooms r
+       JOIN state_intervals i ON i.room_nid = r.room_nid AND i.to_pos = 9223372036854775807
+       JOIN state_slots s USING (slot_nid)
+       JOIN events e USING (event_nid)
+      WHERE r.room_id = ANY($1) AND s.type = 'm.space.child'`,
+    [roomIds],
+  )
+}

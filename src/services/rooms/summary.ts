@@ -1,0 +1,76 @@
+import { MatrixError } from '../../protocol/errors.ts'
+import type { RoomId, UserId } from '../../protocol/ids.ts'
+import { getRoomVersion } from '../../protocol/room-versions/room-versions.ts'
+import type { Memberships } from './memberships.ts'
+import { toPublicRoom } from './public-rooms.ts'
+import type { PublicRoom } from './public-rooms.ts'
+import type { RoomCard, RoomCards } from './room-cards.ts'
+
+/** The only algorithm that the specification lets a summary name. */
+const MEGOLM = 'm.megolm.v1.aes-sha2'
+
+/** What outsiders see of a room before they join. Spec: room_summary.yaml. */
+export interface RoomSummary extends PublicRoom {
+  readonly room_version: string
+  readonly encryption?: string
+  readonly allowed_room_ids?: readonly string[]
+}
+
+/** Summaries of rooms for those who are in them, may join or knock, or may read them. */
+export class RoomPreviews {
+  readonly #cards: RoomCards
+  readonly #memberships: Memberships
+
+  constructor(deps: { cards: RoomCards; memberships: Memberships }) {
+    this.#cards = deps.cards
+    this.#memberships = deps.memberships
+  }
+
+  /** Reads one summary; nobody in particular asks without a user id. Throws M_NOT_FOUND. */
+  async get(roomId: RoomId, userId: UserId | undefined): Promise<RoomSummary & { readonly membership?: string }> {
+    const summary = (await this.getVisible([roomId], userId)).get(roomId)
+    if (!summary) throw new MatrixError('M_NOT_FOUND', 'Room not found')
+    const membership = userId === undefined ? undefined : ((await this.#memberships.getMembership(userId, roomId)) ?? 'leave')
+    return { ...summary, ...(membership === undefined ? {} : { membership }) }
+  }
+
+  /** Reads the summaries of those rooms that the user may see. Spec: space_hierarchy.yaml. */
+  async getVisible(roomIds: readonly RoomId[], userId: UserId | undefined): Promise<Map<RoomId, RoomSummary>> {
+    const [cards, memberships] = await Promise.all([
+      this.#cards.get(roomIds),
+      userId === undefined ? new Map<RoomId, { membership: string }>() : this.#memberships.getOfUser(userId),
+    ])
+    const visible = [...cards.values()].filter((card) => canSee(card, memberships))
+    const counts = await this.#cards.getJoinedCounts(visible.map((card) => card.roomId))
+    return new Map(visible.map((card) => [card.roomId, toSummary(card, counts.get(card.roomId) ?? 0)]))
+  }
+}
+
+function canSee(card: RoomCard, memberships: ReadonlyMap<RoomId, { readonly membership: string }>): boolean {
+  const membership = memberships.get(card.roomId)?.membership
+  if (card.isWorldReadable || membership === 'join' || membership === 'invite') return true
+  const version = getRoomVersion(card.roomVersion)
+  if (membership === 'ban' || !version) return false
+  const isMemberOfAllowed = (): boolean => card.allowedRoomIds.some((roomId) => memberships.get(roomId)?.membership === 'join')
+  switch (card.joinRule) {
+    case 'public':
+      return true
+    case 'knock':
+      return version.hasKnock
+    case 'knock_restricted':
+      return version.hasKnockRestricted
+    case 'restricted':
+      return version.hasRestrictedJoin && isMemberOfAllowed()
+    default:
+      return false
+  }
+}
+
+function toSummary(card: RoomCard, joinedCount: number): RoomSummary {
+  return {
+    ...toPublicRoom(card, joinedCount),
+    room_version: card.roomVersion,
+    ...(card.encryption === MEGOLM ? { encryption: card.encryption } : {}),
+    ...(card.allowedRoomIds.length === 0 ? {} : { allowed_room_ids: card.allowedRoomIds }),
+  }
+}

@@ -13,13 +13,13 @@ export const getRoomSummary = clientEndpoint({
     '/_matrix/client/unstable/im.nheko.summary/rooms/:roomIdOrAlias/summary',
   ],
   group: 'client_reads',
-  auth: 'optional',
+  auth: 'guest',
   params: Type.Object({ roomIdOrAlias: Type.String() }),
   query: Type.Object({ via: Type.Optional(Type.Array(Type.String(), { maxItems: 100 })) }),
   async handler({ params, requester }, ctx) {
     const { roomIdOrAlias } = params
     const roomId = roomIdOrAlias.startsWith('#') ? await ctx.roomAliases.getRoomId(parseRoomAlias(roomIdOrAlias)) : parseRoomId(roomIdOrAlias)
     if (roomId === undefined) throw new MatrixError('M_NOT_FOUND', 'Room not found')
-    return ctx.roomPreviews.get(roomId, requester?.userId)
+    return ctx.roomPreviews.get(roomId, requester.userId)
   },
 })

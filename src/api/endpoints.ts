@@ -47,6 +47,7 @@ import { reportEvent, reportRoom, reportUser } from './client/rooms/report-conte
 import { getEventByTimestamp } from './client/rooms/room-event-by-timestamp.ts'
 import { getRoomSummary } from './client/rooms/room-summary.ts'
 import { getSpaceHierarchy } from './client/rooms/space-hierarchy.ts'
+import { search } from './client/rooms/search.ts'
 import { getRelatingEvents, getRelatingEventsWithRelType, getRelatingEventsWithRelTypeAndEventType } from './client/rooms/relations.ts'
 import { getThreadRoots } from './client/rooms/threads-list.ts'
 import { getJoinedMembersByRoom, getMembersByRoom, getOneRoomEvent, getRoomState, getRoomStateWithKey } from './client/rooms/rooms.ts'
@@ -77,7 +78,7 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   getOneRoomEvent, getRoomState, getRoomStateWithKey, getMembersByRoom, getJoinedMembersByRoom, getRoomEvents, getEventContext,
   getRoomIdByAlias, setRoomAlias, deleteRoomAlias, getLocalAliases,
   getRoomVisibilityOnDirectory, setRoomVisibilityOnDirectory, getPublicRooms, queryPublicRooms,
-  getMutualRooms, reportEvent, reportRoom, reportUser, getEventByTimestamp, getRoomSummary, getSpaceHierarchy,
+  search, getMutualRooms, reportEvent, reportRoom, reportUser, getEventByTimestamp, getRoomSummary, getSpaceHierarchy,
   getRelatingEvents, getRelatingEventsWithRelType, getRelatingEventsWithRelTypeAndEventType, getThreadRoots,
   postReceipt, setReadMarker,
 

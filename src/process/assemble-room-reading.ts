@@ -10,6 +10,9 @@ import { RoomTimes } from '../services/rooms/reading/room-times.ts'
 import { RoomMessages } from '../services/rooms/reading/room-messages.ts'
 import { RoomPages } from '../services/rooms/reading/room-pages.ts'
 import { RoomStates } from '../services/rooms/reading/room-states.ts'
+import { MessageSearch } from '../services/search/message-search.ts'
+import { SearchAnswers } from '../services/search/search-answers.ts'
+import { SearchIndexer } from '../services/search/search-indexer.ts'
 import type { AccountData } from '../services/user-data/account-data.ts'
 import type { Core } from './assemble-core.ts'
 import type { RoomDirectoryServices } from './assemble-room-directory.ts'
@@ -26,6 +29,11 @@ export interface RoomReadingServices {
   readonly roomTimes: RoomTimes
   readonly reports: Reports
   readonly memberships: Memberships
+  readonly messageSearch: MessageSearch
+  readonly searchAnswers: SearchAnswers
+  /** Must run after the streams' heads were set. */
+  start(): Promise<void>
+  stop(): void
 }
 
 export function assembleRoomReading(core: Core, deps: { directory: RoomDirectoryServices; accountData: AccountData }): RoomReadingServices {
@@ -36,8 +44,18 @@ export function assembleRoomReading(core: Core, deps: { directory: RoomDirectory
   clientEvents.setBundler(new RelationBundles({ database, events, clientEvents, access, accountData }))
   const roomMessages = new RoomMessages({ database, hub, access, views, pages, events, clientEvents, accountData })
   const roomCards = new RoomCards({ database, hub })
+  const indexer = new SearchIndexer({ database, hub, background: core.background })
+  const messageSearch = new MessageSearch({ database, indexer, events, memberships, views, cards: roomCards })
   const roomPreviews = new RoomPreviews({ cards: roomCards, memberships })
   return {
+    messageSearch,
+    searchAnswers: new SearchAnswers({ database, events, messages: roomMessages, access }),
+    async start() {
+      if (!core.config.server.enableSearch) return
+      await messageSearch.start()
+      await indexer.start()
+    },
+    stop: () => indexer.stop(),
     roomPreviews,
     memberships,
     spaceHierarchies: new SpaceHierarchies({ database, previews: roomPreviews }),

@@ -42,9 +42,11 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
       for (const { name, lane, head } of await getLaneHeads(database)) hub.setHead(name as StreamName, lane, head)
       await userData.start()
       push.start()
+      await reading.start()
       await accounts.start()
     },
     async stop() {
+      reading.stop()
       await userData.stop()
       await accounts.stop()
       await background.drain()

@@ -26,6 +26,8 @@ import type { RoomTimes } from '../../services/rooms/reading/room-times.ts'
 import type { RoomDirectory } from '../../services/rooms/directory.ts'
 import type { RoomMessages } from '../../services/rooms/reading/room-messages.ts'
 import type { RoomStates } from '../../services/rooms/reading/room-states.ts'
+import type { MessageSearch } from '../../services/search/message-search.ts'
+import type { SearchAnswers } from '../../services/search/search-answers.ts'
 import type { AccountData } from '../../services/user-data/account-data.ts'
 import type { FilterStore } from '../../services/user-data/filter-store.ts'
 import type { Profiles } from '../../services/user-data/profiles.ts'
@@ -61,6 +63,8 @@ export interface ClientContext {
   readonly roomMessages: RoomMessages
   readonly roomStates: RoomStates
   readonly relations: Relations
+  readonly messageSearch: MessageSearch
+  readonly searchAnswers: SearchAnswers
   readonly publicRooms: PublicRooms
   readonly roomPreviews: RoomPreviews
   readonly spaceHierarchies: SpaceHierarchies

@@ -33,6 +33,8 @@ export interface RoomCard {
   readonly isWorldReadable: boolean
   readonly canGuestsJoin: boolean
   readonly encryption: string | undefined
+  /** The room that this one replaced. */
+  readonly predecessorId: RoomId | undefined
 }
 
 /** Reads the cards of rooms, from memory mostly. */
@@ -97,12 +99,19 @@ function makeCard(roomId: RoomId, records: readonly RoomStateRecord[]): RoomCard
     isWorldReadable: parseHistoryVisibility(contents.get('m.room.history_visibility')) === 'world_readable',
     canGuestsJoin: read('m.room.guest_access', 'guest_access') === 'can_join',
     encryption: read('m.room.encryption', 'algorithm'),
+    predecessorId: predecessorOf(contents.get('m.room.create')),
   }
 }
 
 /** Empty texts say nothing, as if they were not there. */
 function textOf(value: JsonValue | undefined): string | undefined {
   return typeof value === 'string' && value !== '' ? value : undefined
+}
+
+function predecessorOf(create: JsonObject | undefined): RoomId | undefined {
+  const predecessor = create?.['predecessor']
+  const roomId = isJsonObject(predecessor) ? predecessor['room_id'] : undefined
+  return typeof roomId === 'string' ? (roomId as RoomId) : undefined
 }
 
 function allowedRoomIds(joinRules: JsonObject | undefined): RoomId[] {

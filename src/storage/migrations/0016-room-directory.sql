@@ -42,7 +42,8 @@ CREATE TABLE user_reports (
   reason text NOT NULL
 );
 
--- One row for each event whose text can be found. `key` names the place of the text in the event. Redacted events have no row.
+-- One row for each event whose text can be found; `body` is in lower case. `key` names the place of the text in the event.
+-- Redacted events have no row.
 CREATE TABLE event_search (
   event_nid bigint PRIMARY KEY,
   room_nid bigint NOT NULL,

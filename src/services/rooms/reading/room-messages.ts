@@ -101,6 +101,11 @@ export class RoomMessages {
     return this.#deps.clientEvents.serialize(events, viewer, { memberships: view.membershipsAt(events) })
   }
 
+  /** Writes events of several rooms, with the reader's membership at each. */
+  writeWith(viewer: Viewer, events: readonly StoredEvent[], memberships: ReadonlyMap<EventId, string>): Promise<string[]> {
+    return this.#deps.clientEvents.serialize(events, viewer, { memberships })
+  }
+
   /** Reads one event. Throws M_NOT_FOUND also where the user may not see it. Spec: rooms.yaml, getOneRoomEvent. */
   async getEvent(reader: RoomReader, roomId: RoomId, eventId: EventId): Promise<string> {
     const { stored, view } = await this.getVisibleEvent(reader, roomId, eventId)

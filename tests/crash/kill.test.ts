@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 import type { TestClient } from '../kit/client.ts'
 import { environmentNumber } from '../kit/environment.ts'
 import { TestServer } from '../kit/test-server.ts'
-import { isConnectionError, untilAnswered } from './connection-errors.ts'
-import { SyncFollower } from './sync-follower.ts'
+import { isConnectionError, untilAnswered } from '../kit/connection-errors.ts'
+import { SyncFollower } from '../kit/sync-follower.ts'
 
 const KILLS = environmentNumber('GANGLION_CRASH_KILLS', 3)
 const SENDS = environmentNumber('GANGLION_CRASH_SENDS', 300)
@@ -147,7 +147,8 @@ class World {
     }
     const isComplete = (): boolean =>
       this.#rooms.flatMap(seenIn).length >= total && this.#follower.toDevice.length >= this.#whispers.length
-    await this.#follower.stop(isComplete)
+    await this.#follower.waitUntil(isComplete)
+    await this.#follower.stop()
     for (const roomId of this.#rooms) expect(seenIn(roomId), 'the token chain').toEqual(await this.#allMessages(roomId))
     const whispers = this.#follower.toDevice.map((content) => content['n'])
     expect(whispers.toSorted()).toEqual(this.#whispers.toSorted())

@@ -1,5 +1,5 @@
-import type { TestClient } from '../kit/client.ts'
-import type { SyncResponse } from '../kit/sync-response.ts'
+import type { TestClient } from './client.ts'
+import type { SyncResponse } from './sync-response.ts'
 import { untilAnswered } from './connection-errors.ts'
 
 const TIMELINE_LIMIT = 100
@@ -31,11 +31,15 @@ export class SyncFollower {
     return new SyncFollower(client, (await client.sync()).next_batch)
   }
 
-  /** Waits until everything expected was seen (or some seconds), and ends. */
-  async stop(isComplete: (follower: SyncFollower) => boolean, withinMs = 15_000): Promise<void> {
+  /** Waits until what was expected has come, or for some seconds: what is missing then, the test tells better. */
+  async waitUntil(isComplete: () => boolean, withinMs = 15_000): Promise<void> {
     const deadline = performance.now() + withinMs
-    while (!isComplete(this) && performance.now() < deadline)
+    while (!isComplete() && performance.now() < deadline)
       await Promise.race([this.#loop, new Promise((resolve) => setTimeout(resolve, 50))])
+  }
+
+  /** Ends. Throws if following failed. */
+  async stop(): Promise<void> {
     this.#isRunning = false
     await this.#loop
   }

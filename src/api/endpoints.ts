@@ -46,12 +46,14 @@ import { getMutualRooms } from './client/rooms/mutual-rooms.ts'
 import { reportEvent, reportRoom, reportUser } from './client/rooms/report-content.ts'
 import { getEventByTimestamp } from './client/rooms/room-event-by-timestamp.ts'
 import { getRoomSummary } from './client/rooms/room-summary.ts'
+import { roomInitialSync } from './client/rooms/room-initial-sync.ts'
 import { getSpaceHierarchy } from './client/rooms/space-hierarchy.ts'
 import { search } from './client/rooms/search.ts'
 import { getRelatingEvents, getRelatingEventsWithRelType, getRelatingEventsWithRelTypeAndEventType } from './client/rooms/relations.ts'
 import { getThreadRoots } from './client/rooms/threads-list.ts'
 import { getJoinedMembersByRoom, getMembersByRoom, getOneRoomEvent, getRoomState, getRoomStateWithKey } from './client/rooms/rooms.ts'
 import { defineFilter, getFilter } from './client/sync/filter.ts'
+import { getEvents, getOneEvent, initialSync } from './client/sync/old-sync.ts'
 import { getPresence, setPresence } from './client/sync/presence.ts'
 import { setTyping } from './client/sync/typing.ts'
 
@@ -78,7 +80,8 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   getOneRoomEvent, getRoomState, getRoomStateWithKey, getMembersByRoom, getJoinedMembersByRoom, getRoomEvents, getEventContext,
   getRoomIdByAlias, setRoomAlias, deleteRoomAlias, getLocalAliases,
   getRoomVisibilityOnDirectory, setRoomVisibilityOnDirectory, getPublicRooms, queryPublicRooms,
-  search, getMutualRooms, reportEvent, reportRoom, reportUser, getEventByTimestamp, getRoomSummary, getSpaceHierarchy,
+  search, getEvents, getOneEvent, initialSync, roomInitialSync, getMutualRooms,
+  reportEvent, reportRoom, reportUser, getEventByTimestamp, getRoomSummary, getSpaceHierarchy,
   getRelatingEvents, getRelatingEventsWithRelType, getRelatingEventsWithRelTypeAndEventType, getThreadRoots,
   postReceipt, setReadMarker,
 

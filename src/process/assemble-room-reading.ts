@@ -13,6 +13,9 @@ import { RoomStates } from '../services/rooms/reading/room-states.ts'
 import { MessageSearch } from '../services/search/message-search.ts'
 import { SearchAnswers } from '../services/search/search-answers.ts'
 import { SearchIndexer } from '../services/search/search-indexer.ts'
+import { EventStream } from '../services/sync/event-stream.ts'
+import { RoomSnapshots } from '../services/sync/room-snapshots.ts'
+import type { RoomSnapshotsDeps } from '../services/sync/room-snapshots.ts'
 import type { AccountData } from '../services/user-data/account-data.ts'
 import type { Core } from './assemble-core.ts'
 import type { RoomDirectoryServices } from './assemble-room-directory.ts'
@@ -31,12 +34,19 @@ export interface RoomReadingServices {
   readonly memberships: Memberships
   readonly messageSearch: MessageSearch
   readonly searchAnswers: SearchAnswers
+  readonly eventStream: EventStream
+  readonly roomSnapshots: RoomSnapshots
   /** Must run after the streams' heads were set. */
   start(): Promise<void>
   stop(): void
 }
 
-export function assembleRoomReading(core: Core, deps: { directory: RoomDirectoryServices; accountData: AccountData }): RoomReadingServices {
+interface RoomReadingDeps extends Pick<RoomSnapshotsDeps, 'receipts' | 'presence'> {
+  readonly directory: RoomDirectoryServices
+  readonly accountData: AccountData
+}
+
+export function assembleRoomReading(core: Core, deps: RoomReadingDeps): RoomReadingServices {
   const { database, hub, events, clientEvents, memberships, clock, rateLimiter, serverName } = core
   const { roomAccess: access, roomViews: views } = deps.directory
   const pages = new RoomPages({ database, events })
@@ -48,6 +58,13 @@ export function assembleRoomReading(core: Core, deps: { directory: RoomDirectory
   const messageSearch = new MessageSearch({ database, indexer, events, memberships, views, cards: roomCards })
   const roomPreviews = new RoomPreviews({ cards: roomCards, memberships })
   return {
+    eventStream: new EventStream({ database, hub, clock, events, memberships, access, views, messages: roomMessages }),
+    roomSnapshots: new RoomSnapshots({
+      database, hub, events, memberships, access, views, accountData,
+      messages: roomMessages,
+      receipts: deps.receipts,
+      presence: deps.presence,
+    }),
     messageSearch,
     searchAnswers: new SearchAnswers({ database, events, messages: roomMessages, access }),
     async start() {

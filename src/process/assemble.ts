@@ -30,7 +30,7 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   const push = assemblePush(core, { markers: userData.accountData })
   const rooms = assembleRooms(core, { pushActions: push.pushActions })
   const directory = assembleRoomDirectory(core, { writer: rooms.writer })
-  const reading = assembleRoomReading(core, { directory, accountData: userData.accountData })
+  const reading = assembleRoomReading(core, { directory, accountData: userData.accountData, receipts: push.receipts, presence: userData.presence })
   accounts.deleteDeviceHooks.push(deletePushersOfDevices)
   accounts.onDeactivated.push(({ userId }) => push.pushers.deleteOfUser(userId))
   accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? userData.profiles.clear(userId) : Promise.resolve()))

@@ -28,6 +28,8 @@ import type { RoomMessages } from '../../services/rooms/reading/room-messages.ts
 import type { RoomStates } from '../../services/rooms/reading/room-states.ts'
 import type { MessageSearch } from '../../services/search/message-search.ts'
 import type { SearchAnswers } from '../../services/search/search-answers.ts'
+import type { EventStream } from '../../services/sync/event-stream.ts'
+import type { RoomSnapshots } from '../../services/sync/room-snapshots.ts'
 import type { AccountData } from '../../services/user-data/account-data.ts'
 import type { FilterStore } from '../../services/user-data/filter-store.ts'
 import type { Profiles } from '../../services/user-data/profiles.ts'
@@ -64,6 +66,8 @@ export interface ClientContext {
   readonly roomStates: RoomStates
   readonly relations: Relations
   readonly messageSearch: MessageSearch
+  readonly eventStream: EventStream
+  readonly roomSnapshots: RoomSnapshots
   readonly searchAnswers: SearchAnswers
   readonly publicRooms: PublicRooms
   readonly roomPreviews: RoomPreviews

@@ -113,3 +113,16 @@ export async function getEventsNearTime(
     [query.roomId, query.timestampMs, query.limit, query.offset],
   )
 }
+
+/** Reads the events of several rooms in (after, upTo], oldest first. */
+export async function getEventsOfRooms(
+  tx: Queryable,
+  range: { roomIds: readonly RoomId[]; after: number; upTo: number; limit: number },
+): Promise<(EventRecord & { position: number })[]> {
+  return tx.query(
+    'get_events_of_rooms',
+    `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid)
+      WHERE r.room_id = ANY($1) AND e.position > $2 AND e.position <= $3 AND e.flags = 0 ORDER BY e.position LIMIT $4`,
+    [range.roomIds, range.after, range.upTo, range.limit],
+  )
+}

@@ -57,3 +57,13 @@ export async function countPublishedRooms(tx: Queryable): Promise<number> {
   const [row] = await tx.query<{ count: number }>('count_published_rooms', `SELECT count(*) AS count FROM published_rooms`)
   return row?.count ?? 0
 }
+
+/** Tells which of the rooms are published. */
+export async function getPublishedAmong(tx: Queryable, roomIds: readonly RoomId[]): Promise<ReadonlySet<RoomId>> {
+  const rows = await tx.query<{ roomId: RoomId }>(
+    'get_published_among',
+    `SELECT room_id AS "roomId" FROM published_rooms WHERE room_id = ANY($1)`,
+    [roomIds],
+  )
+  return new Set(rows.map((row) => row.roomId))
+}

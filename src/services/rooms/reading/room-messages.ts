@@ -106,18 +106,18 @@ export class RoomMessages {
     return this.#deps.clientEvents.serialize(events, viewer, { memberships })
   }
 
-  /** Reads one event. Throws M_NOT_FOUND also where the user may not see it. Spec: rooms.yaml, getOneRoomEvent. */
-  async getEvent(reader: RoomReader, roomId: RoomId, eventId: EventId): Promise<string> {
+  /** Reads one event, of any room if none is named. Throws M_NOT_FOUND also where the user may not see it. Spec: rooms.yaml, getOneRoomEvent. */
+  async getEvent(reader: RoomReader, roomId: RoomId | undefined, eventId: EventId): Promise<string> {
     const { stored, view } = await this.getVisibleEvent(reader, roomId, eventId)
     const [text] = await this.write(reader.viewer, view, [stored])
     return text ?? ''
   }
 
   /** Finds an event that the user may see, together with the user's view. Throws M_NOT_FOUND. */
-  async getVisibleEvent(reader: RoomReader, roomId: RoomId, eventId: EventId): Promise<{ stored: StoredEvent; view: RoomView }> {
+  async getVisibleEvent(reader: RoomReader, roomId: RoomId | undefined, eventId: EventId): Promise<{ stored: StoredEvent; view: RoomView }> {
     const stored = await this.#deps.events.getEvent(eventId)
-    if (!stored || stored.event.roomId !== roomId) throw notFound()
-    const view = await this.#deps.views.get(reader.viewer.userId, roomId)
+    if (!stored || (roomId !== undefined && stored.event.roomId !== roomId)) throw notFound()
+    const view = await this.#deps.views.get(reader.viewer.userId, stored.event.roomId)
     const isIgnored = stored.event.stateKey === undefined && reader.ignoredUsers.has(stored.event.sender)
     if (isIgnored || view.filter([stored]).length === 0) throw notFound()
     return { stored, view }

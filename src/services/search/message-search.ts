@@ -23,9 +23,11 @@ const PREDECESSORS_MAX = 10
 export interface MessageSearchRequest {
   readonly term: string
   readonly keys: readonly string[]
+  /** Without rooms: a hit may be in a room that one of the wanted rooms replaced. */
   readonly filter: EventFilter
-  /** Rooms that the filter names; undefined for all. */
+  /** Rooms that are wanted; undefined for all. */
   readonly roomIds: readonly string[] | undefined
+  readonly excludedRoomIds: readonly string[]
   readonly order: 'recent' | 'rank'
   readonly nextBatch: string | undefined
 }
@@ -130,7 +132,8 @@ export class MessageSearch {
   async #getRooms(userId: UserId, request: MessageSearchRequest, place: SearchPlace | undefined): Promise<RoomId[]> {
     const joined = await this.#deps.memberships.getJoinedRooms(userId)
     const wanted = request.roomIds === undefined ? undefined : new Set(request.roomIds)
-    const rooms = new Set<RoomId>(joined.filter((roomId) => (wanted === undefined || wanted.has(roomId)) && request.filter.matchesRoom(roomId)))
+    const excluded = new Set(request.excludedRoomIds)
+    const rooms = new Set<RoomId>(joined.filter((roomId) => (wanted === undefined || wanted.has(roomId)) && !excluded.has(roomId)))
     let level = [...rooms]
     for (let depth = 0; depth < PREDECESSORS_MAX && level.length > 0; depth++) {
       const cards = await this.#deps.cards.get(level)
@@ -150,8 +153,7 @@ export function groupToken(nextBatch: string, group: { readonly key: 'room_id' |
 function isWanted(stored: StoredEvent, reader: RoomReader, filter: EventFilter, views: ReadonlyMap<RoomId, RoomView>): boolean {
   const { roomId, type, sender, content, stateKey } = stored.event
   if (stateKey === undefined && reader.ignoredUsers.has(sender)) return false
-  // The rooms were chosen before; a replaced room is not named by a filter for its successor.
-  if (!filter.matchesEverything && !filter.matches({ type, sender, content, roomId: undefined }) && !filter.matches({ type, sender, content, roomId })) return false
+  if (!filter.matches({ type, sender, content, roomId })) return false
   return (views.get(roomId)?.filter([stored]).length ?? 0) > 0
 }
 

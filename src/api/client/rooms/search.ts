@@ -18,7 +18,7 @@ const KEYS = ['content.body', 'content.name', 'content.topic'] as const
 const ROOM_EVENTS = Type.Object({
   search_term: Type.String({ maxLength: 2000 }),
   keys: Type.Optional(Type.Array(Type.Union(KEYS.map((key) => Type.Literal(key))), { maxItems: 10 })),
-  filter: Type.Optional(Type.Object({ rooms: Type.Optional(Type.Array(Type.String())) })),
+  filter: Type.Optional(Type.Object({ rooms: Type.Optional(Type.Array(Type.String())), not_rooms: Type.Optional(Type.Array(Type.String())) })),
   order_by: Type.Optional(Type.Union([Type.Literal('recent'), Type.Literal('rank')])),
   event_context: Type.Optional(Type.Object({
     before_limit: Type.Optional(Type.Integer({ minimum: 0 })),
@@ -45,11 +45,13 @@ export const search = clientEndpoint({
     const wish = body.search_categories.room_events
     if (!wish) return { search_categories: {} }
     const reader = await ctx.roomMessages.readerOf(requester)
+    const { rooms, not_rooms: excludedRooms, ...filter } = parseRoomEventFilter(wish.filter ?? {})
     const results = await ctx.messageSearch.find(reader, {
       term: wish.search_term,
       keys: wish.keys ?? KEYS,
-      filter: new EventFilter(parseRoomEventFilter(wish.filter ?? {}), { limitMax: HITS_MAX }),
-      roomIds: wish.filter?.rooms,
+      filter: new EventFilter(filter, { limitMax: HITS_MAX }),
+      roomIds: rooms as readonly string[] | undefined,
+      excludedRoomIds: (excludedRooms as readonly string[] | undefined) ?? [],
       order: wish.order_by ?? 'rank',
       nextBatch: query.next_batch,
     })

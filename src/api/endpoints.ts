@@ -56,6 +56,10 @@ import { defineFilter, getFilter } from './client/sync/filter.ts'
 import { getEvents, getOneEvent, initialSync } from './client/sync/old-sync.ts'
 import { getPresence, setPresence } from './client/sync/presence.ts'
 import { setTyping } from './client/sync/typing.ts'
+import { getConfigAuthed, getContentAuthed, getContentOverrideNameAuthed, getContentThumbnailAuthed } from './media/authed-content-repo.ts'
+import {
+  createContent, getConfig, getContent, getContentOverrideName, getContentThumbnail, uploadContent, uploadContentToMXC,
+} from './media/content-repo.ts'
 
 /** Every endpoint of the client listener resources, one list: router, proxy configurations and docs are made from it. */
 export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
@@ -92,6 +96,8 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   setPushRuleActions, getNotifications, getPushers, postPusher,
 
   // media
+  uploadContent, uploadContentToMXC, createContent, getContent, getContentOverrideName, getContentThumbnail, getConfig,
+  getContentAuthed, getContentOverrideNameAuthed, getContentThumbnailAuthed, getConfigAuthed,
 
   // admin
   getWhoIs, getAdminLockUser, setAdminLockUser, getAdminSuspendUser, setAdminSuspendUser, getRegistrationNonce, registerWithSharedSecret,

@@ -1,6 +1,6 @@
 import { chmod, unlink } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
-import type { Readable } from 'node:stream'
+import { Readable } from 'node:stream'
 import fastify from 'fastify'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { MatrixError } from '../protocol/errors.ts'
@@ -178,7 +178,11 @@ function errorResponse(error: MatrixError): HttpResponse {
 }
 
 function send(reply: FastifyReply, response: HttpResponse): FastifyReply {
-  if (reply.sent || reply.raw.destroyed) return reply
+  if (reply.sent || reply.raw.destroyed) {
+    // Nobody will read it, so nobody else would close what it reads from.
+    if (response.body instanceof Readable) response.body.destroy()
+    return reply
+  }
   reply.code(response.status)
   reply.headers(CORS_HEADERS)
   if (response.contentType !== undefined) reply.header('content-type', response.contentType)
@@ -221,7 +225,8 @@ class ServerRequest implements HttpRequest {
     if (declared > bytesMax) throw new MatrixError('M_TOO_LARGE', 'The request body is too large')
     const chunks: Buffer[] = []
     let size = 0
-    for await (const chunk of raw as AsyncIterable<Buffer>) {
+    // Destroying the request would cut the connection before the client has read the error.
+    for await (const chunk of raw.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
       size += chunk.length
       if (size > bytesMax) throw new MatrixError('M_TOO_LARGE', 'The request body is too large')
       chunks.push(chunk)

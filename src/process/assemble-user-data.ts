@@ -3,6 +3,7 @@ import { Typing } from '../services/ephemeral/typing.ts'
 import { AccountData } from '../services/user-data/account-data.ts'
 import { FilterStore } from '../services/user-data/filter-store.ts'
 import { Profiles } from '../services/user-data/profiles.ts'
+import type { AvatarPolicy } from '../services/user-data/profiles.ts'
 import { Tags } from '../services/user-data/tags.ts'
 import type { Core } from './assemble-core.ts'
 
@@ -20,12 +21,12 @@ export interface UserDataServices {
 }
 
 /** Wires the services of user data. */
-export function assembleUserData(core: Core): UserDataServices {
+export function assembleUserData(core: Core, deps: { avatarPolicy: AvatarPolicy }): UserDataServices {
   const { config, database, hub, memberships, serverName } = core
   const accountData = new AccountData({ database, hub, committer: core.committer('account_data') })
   const profiles = new Profiles({
     database, hub, memberships, committer: core.committer('profiles'),
-    avatarPolicy: { isAllowedAvatar: () => Promise.resolve(true) },
+    avatarPolicy: deps.avatarPolicy,
     options: {
       serverName,
       enableSetDisplayname: config.registration.enableSetDisplayname,

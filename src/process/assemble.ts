@@ -7,6 +7,7 @@ import type { StreamName } from '../streams/streams.ts'
 import type { Logger } from '../util/logger.ts'
 import { assembleAccounts } from './assemble-accounts.ts'
 import { assembleCore } from './assemble-core.ts'
+import { assembleMedia } from './assemble-media.ts'
 import { assemblePush } from './assemble-push.ts'
 import { assembleRoomDirectory } from './assemble-room-directory.ts'
 import { assembleRoomReading } from './assemble-room-reading.ts'
@@ -26,7 +27,8 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   const core = assembleCore(deps)
   const { config, clock, rateLimiter, database, hub, background } = core
   const accounts = assembleAccounts(core)
-  const userData = assembleUserData(core)
+  const media = assembleMedia(core)
+  const userData = assembleUserData(core, { avatarPolicy: media.mediaRepository })
   const push = assemblePush(core, { markers: userData.accountData })
   const rooms = assembleRooms(core, { pushActions: push.pushActions })
   const directory = assembleRoomDirectory(core, { writer: rooms.writer })
@@ -37,9 +39,10 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   accounts.onRegistered.push(({ userId, displayName }) => userData.profiles.create(userId, displayName))
 
   return {
-    client: { ...accounts, ...userData, ...push, ...directory, ...reading, config, clock, rateLimiter } as unknown as ClientContext,
+    client: { ...accounts, ...userData, ...media, ...push, ...directory, ...reading, config, clock, rateLimiter } as unknown as ClientContext,
     async start() {
       for (const { name, lane, head } of await getLaneHeads(database)) hub.setHead(name as StreamName, lane, head)
+      await media.start()
       await userData.start()
       push.start()
       await reading.start()

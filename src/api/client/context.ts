@@ -12,6 +12,8 @@ import type { Devices } from '../../services/devices/devices.ts'
 import type { Presence } from '../../services/ephemeral/presence.ts'
 import type { Receipts } from '../../services/ephemeral/receipts.ts'
 import type { Typing } from '../../services/ephemeral/typing.ts'
+import type { MediaRepository } from '../../services/media/media-repository.ts'
+import type { Thumbnails } from '../../services/media/thumbnails.ts'
 import type { Notifications } from '../../services/push/notifications.ts'
 import type { PushRules } from '../../services/push/push-rules.ts'
 import type { Pushers } from '../../services/push/pushers.ts'
@@ -56,6 +58,8 @@ export interface ClientContext {
   readonly profiles: Profiles
   readonly typing: Typing
   readonly presence: Presence
+  readonly mediaRepository: MediaRepository
+  readonly thumbnails: Thumbnails
   readonly receipts: Receipts
   readonly pushRules: PushRules
   readonly pushers: Pushers

@@ -1,0 +1,90 @@
+import type { HttpRequest, HttpResponse } from '../../http/endpoint.ts'
+import type { FoundMedia, MediaRepository } from '../../services/media/media-repository.ts'
+import type { OpenMedia } from '../../services/media/media-store.ts'
+import type { Thumbnails } from '../../services/media/thumbnails.ts'
+import type { ThumbnailSize } from '../../services/media/thumbnail-sizes.ts'
+import { ClientResponse } from '../client/client-endpoint.ts'
+import { matchesEtag, mediaHeaders, parseRange } from './media-headers.ts'
+
+interface MediaServices {
+  readonly mediaRepository: MediaRepository
+  readonly thumbnails: Thumbnails
+}
+
+/** What a download names. */
+export interface MediaTarget {
+  readonly serverName: string
+  readonly mediaId: string
+  readonly timeoutMs: number | undefined
+  /** Whether this is one of the endpoints that ask for an access token. */
+  readonly isAuthenticated: boolean
+}
+
+/** Answers a download: all of it, a range of it, or 304 where the client has it. */
+export async function sendDownload(
+  services: MediaServices,
+  request: HttpRequest,
+  target: MediaTarget & { fileName?: string },
+): Promise<ClientResponse> {
+  const media = await services.mediaRepository.find({ ...target, signal: request.signal })
+  const etag = `"${media.sha256?.toString('base64url') ?? media.mediaId}"`
+  const fileName = target.fileName ?? media.uploadName
+  const headers = mediaHeaders({ contentType: media.contentType, fileName, etag, isAuthenticated: target.isAuthenticated })
+  if (matchesEtag(request.headers['if-none-match'], etag)) return new ClientResponse({ status: 304, headers })
+  return new ClientResponse(await sendBytes(services, request, { media, headers, etag }))
+}
+
+async function sendBytes(
+  services: MediaServices,
+  request: HttpRequest,
+  answer: { media: FoundMedia; headers: Record<string, string>; etag: string },
+): Promise<HttpResponse> {
+  const { media, headers, etag } = answer
+  const ifRange = request.headers['if-range']
+  const isRangeAsked = ifRange === undefined || ifRange === etag
+  const range = isRangeAsked ? parseRange(request.headers.range, media.sizeBytes) : undefined
+  if (range === 'unsatisfiable') return { status: 416, headers: { ...headers, 'content-range': `bytes */${media.sizeBytes}` }, body: '' }
+  const file = await services.mediaRepository.open(media)
+  const { start, end } = range ?? { start: 0, end: media.sizeBytes - 1 }
+  return {
+    status: range ? 206 : 200,
+    contentType: media.contentType,
+    headers: {
+      ...headers,
+      'content-length': String(end - start + 1),
+      ...(range ? { 'content-range': `bytes ${start}-${end}/${media.sizeBytes}` } : {}),
+    },
+    body: await streamOf(file, start, end),
+  }
+}
+
+/** Answers with a thumbnail, made now if need be. */
+export async function sendThumbnail(
+  services: MediaServices,
+  request: HttpRequest,
+  target: MediaTarget & { size: ThumbnailSize; isAnimated: boolean },
+): Promise<ClientResponse> {
+  const media = await services.mediaRepository.find({ ...target, signal: request.signal })
+  const thumbnail = await services.thumbnails.get(media, { ...target.size, isAnimated: target.isAnimated })
+  const { width, height, method } = target.size
+  const etag = `"${media.mediaId}-${width}-${height}-${method}${target.isAnimated ? '-animated' : ''}"`
+  const fileName = `thumbnail.${thumbnail.contentType.split('/')[1] ?? 'png'}`
+  const headers = mediaHeaders({ contentType: thumbnail.contentType, fileName, etag, isAuthenticated: target.isAuthenticated })
+  const { body } = thumbnail
+  if (matchesEtag(request.headers['if-none-match'], etag)) {
+    if (!Buffer.isBuffer(body)) await body.handle.close()
+    return new ClientResponse({ status: 304, headers })
+  }
+  return new ClientResponse({
+    status: 200,
+    contentType: thumbnail.contentType,
+    headers: { ...headers, 'content-length': String(thumbnail.sizeBytes) },
+    body: Buffer.isBuffer(body) ? body : await streamOf(body, 0, thumbnail.sizeBytes - 1),
+  })
+}
+
+async function streamOf(file: OpenMedia, start: number, end: number): Promise<NonNullable<HttpResponse['body']>> {
+  if (end >= start) return file.handle.createReadStream({ start, end })
+  await file.handle.close()
+  return Buffer.alloc(0)
+}

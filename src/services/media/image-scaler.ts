@@ -1,0 +1,97 @@
+import sharp from 'sharp'
+import type { Metadata } from 'sharp'
+import { MatrixError } from '../../protocol/errors.ts'
+import type { ThumbnailSize } from './thumbnail-sizes.ts'
+
+/** Pictures that are worked on at once; each takes a thread and tens of megabytes. */
+const CONCURRENT_MAX = 2
+/** Further ones that may wait. Beyond, requests are refused. */
+const QUEUE_MAX = 200
+const WORK_SECONDS_MAX = 20
+const FORMATS: readonly string[] = ['jpeg', 'png', 'webp', 'gif']
+/** Loaders for formats that browsers make and that libvips reads by itself; all others (SVG, PDF, …) stay blocked. */
+const LOADERS = ['Jpeg', 'Png', 'Webp', 'Nsgif'].flatMap((format) => [`VipsForeignLoad${format}File`, `VipsForeignLoad${format}Buffer`])
+const JPEG_QUALITY = 80
+
+export interface ScaledImage {
+  readonly bytes: Buffer
+  readonly contentType: 'image/jpeg' | 'image/png' | 'image/webp'
+}
+
+/** Makes small pictures from large ones, a few at a time. */
+export class ImageScaler {
+  readonly #pixelsMax: number
+  #running = 0
+  readonly #waiting: (() => void)[] = []
+
+  /** `pixelsMax` is the option `max_image_pixels`. Narrows what the image library opens, for the whole process. */
+  constructor(deps: { pixelsMax: number }) {
+    this.#pixelsMax = deps.pixelsMax
+    sharp.block({ operation: ['VipsForeignLoad'] })
+    sharp.unblock({ operation: LOADERS })
+    sharp.cache(false)
+    sharp.concurrency(1)
+  }
+
+  /** Makes a thumbnail of a file. Throws 400 M_UNKNOWN for what is no picture, 413 M_TOO_LARGE for too many pixels. */
+  async scale(path: string, size: ThumbnailSize, options: { isAnimated: boolean }): Promise<ScaledImage> {
+    await this.#enter()
+    try {
+      return await this.#scaleNow(path, size, options)
+    } finally {
+      this.#leave()
+    }
+  }
+
+  async #enter(): Promise<void> {
+    if (this.#running < CONCURRENT_MAX) {
+      this.#running++
+      return
+    }
+    if (this.#waiting.length >= QUEUE_MAX) throw new MatrixError('M_LIMIT_EXCEEDED', 'Too many thumbnails at once', { extra: { retry_after_ms: 2000 } })
+    // The one that leaves hands its place over, so the count stays.
+    await new Promise<void>((resolve) => void this.#waiting.push(resolve))
+  }
+
+  #leave(): void {
+    const next = this.#waiting.shift()
+    if (next) next()
+    else this.#running--
+  }
+
+  async #scaleNow(path: string, size: ThumbnailSize, options: { isAnimated: boolean }): Promise<ScaledImage> {
+    const metadata = await this.#readMetadata(path)
+    const { width, height, pages = 1, pageHeight = height } = metadata
+    if (width * pageHeight > this.#pixelsMax) throw new MatrixError('M_TOO_LARGE', 'Content is too large to thumbnail')
+    // A moving picture with too many pixels in all of its frames together is shown still.
+    const isAnimated = options.isAnimated && pages > 1 && width * pageHeight * pages <= this.#pixelsMax
+    const fit = size.method === 'crop' ? 'cover' : 'inside'
+    const image = sharp(path, { limitInputPixels: this.#pixelsMax, animated: isAnimated, failOn: 'error' })
+      .timeout({ seconds: WORK_SECONDS_MAX })
+      .autoOrient()
+      // Metadata (place, camera) is not copied by default.
+      .resize({ width: size.width, height: size.height, fit, withoutEnlargement: true })
+    try {
+      if (isAnimated) return { bytes: await image.webp().toBuffer(), contentType: 'image/webp' }
+      if (metadata.format === 'jpeg' || (metadata.format === 'webp' && !metadata.hasAlpha)) {
+        return { bytes: await image.jpeg({ quality: JPEG_QUALITY }).toBuffer(), contentType: 'image/jpeg' }
+      }
+      return { bytes: await image.png().toBuffer(), contentType: 'image/png' }
+    } catch (error) {
+      throw notAPicture(error)
+    }
+  }
+
+  async #readMetadata(path: string): Promise<Metadata> {
+    const metadata = await sharp(path, { limitInputPixels: false }).metadata().catch((error: unknown) => {
+      throw notAPicture(error)
+    })
+    // The loader goes by magic bytes, not by what the uploader says.
+    if (!FORMATS.includes(metadata.format)) throw notAPicture(undefined)
+    return metadata
+  }
+}
+
+function notAPicture(cause: unknown): MatrixError {
+  return new MatrixError('M_UNKNOWN', 'Cannot generate thumbnails for the requested content', { status: 400, cause })
+}

@@ -22,9 +22,14 @@ export function assembleRoomDirectory(core: Core, deps: { writer: EventsWriter }
   const roomViews = new RoomViews({ database })
   const roomAccess = new RoomAccess({ memberships, views: roomViews })
   return {
-    roomSlots, roomViews, roomAccess,
+    roomSlots,
+    roomViews,
+    roomAccess,
     roomAliases: new RoomAliases({
-      database, clock, serverName, memberships,
+      database,
+      clock,
+      serverName,
+      memberships,
       slots: roomSlots,
       access: roomAccess,
       writer: deps.writer,
@@ -32,6 +37,12 @@ export function assembleRoomDirectory(core: Core, deps: { writer: EventsWriter }
       requiresMembership: config.rooms.requireMembershipForAliases,
       onError: (error) => logger.error('updating a canonical alias failed', { error }),
     }),
-    roomDirectory: new RoomDirectory({ database, clock, memberships, slots: roomSlots, rules: new DirectoryRules(config.rooms.roomListPublicationRules) }),
+    roomDirectory: new RoomDirectory({
+      database,
+      clock,
+      memberships,
+      slots: roomSlots,
+      rules: new DirectoryRules(config.rooms.roomListPublicationRules),
+    }),
   }
 }

@@ -55,7 +55,10 @@ describe('room aliases', () => {
     await bob.join(roomId)
     await bob.put(aliasPath('#of-bob:test.example'), { room_id: roomId })
     await alice.put(aliasPath('#of-alice:test.example'), { room_id: roomId })
-    await alice.sendState(roomId, 'm.room.canonical_alias', '', { alias: '#of-alice:test.example', alt_aliases: ['#of-bob:test.example'] })
+    await alice.sendState(roomId, 'm.room.canonical_alias', '', {
+      alias: '#of-alice:test.example',
+      alt_aliases: ['#of-bob:test.example'],
+    })
     await bob.fails(403, 'M_FORBIDDEN', 'DELETE', aliasPath('#of-alice:test.example'))
     await bob.delete(aliasPath('#of-bob:test.example'))
     expect(await alice.getState(roomId, 'm.room.canonical_alias')).toMatchObject({ alt_aliases: ['#of-bob:test.example'] })
@@ -75,7 +78,11 @@ describe('the room directory', () => {
     alice = await server.register('alice')
     bob = await server.register('bob')
     for (let index = 0; index < 5; index++) {
-      const roomId = await alice.createRoom({ preset: 'public_chat', name: `Room ${index}`, topic: index === 3 ? 'About Cheese' : 'Nothing' })
+      const roomId = await alice.createRoom({
+        preset: 'public_chat',
+        name: `Room ${index}`,
+        topic: index === 3 ? 'About Cheese' : 'Nothing',
+      })
       await alice.put(listingPath(roomId), { visibility: 'public' })
       rooms.push(roomId)
     }
@@ -169,13 +176,20 @@ describe('room previews', () => {
   }
   const hierarchy = (client: TestClient, roomId: string, query: Record<string, string | number | boolean> = {}) =>
     client.get<Hierarchy>(`/_matrix/client/v1/rooms/${encodeURIComponent(roomId)}/hierarchy`, { query })
-  const addChild = (space: string, child: string, content: object = {}) => alice.sendState(space, 'm.space.child', child, { via: ['test.example'], ...content })
+  const addChild = (space: string, child: string, content: object = {}) =>
+    alice.sendState(space, 'm.space.child', child, { via: ['test.example'], ...content })
   const summary = (roomId: string) => `/_matrix/client/v1/room_summary/${encodeURIComponent(roomId)}`
 
   test('a summary is shown to those who may join, with their membership', async () => {
     const open = await alice.createRoom({ preset: 'public_chat', name: 'Open', room_version: '11' })
     const closed = await alice.createRoom({ preset: 'private_chat' })
-    expect(await bob.get(summary(open))).toMatchObject({ room_id: open, name: 'Open', membership: 'leave', num_joined_members: 1, room_version: '11' })
+    expect(await bob.get(summary(open))).toMatchObject({
+      room_id: open,
+      name: 'Open',
+      membership: 'leave',
+      num_joined_members: 1,
+      room_version: '11',
+    })
     expect(await alice.get(summary(open))).toMatchObject({ membership: 'join' })
     await bob.fails(404, 'M_NOT_FOUND', 'GET', summary(closed))
     await alice.invite(closed, bob.userId)
@@ -216,7 +230,10 @@ describe('room previews', () => {
   test('a restricted room is shown to members of the rooms that it names', async () => {
     const space = await alice.createRoom({ preset: 'public_chat', creation_content: { type: 'm.space' } })
     const room = await alice.createRoom({ preset: 'private_chat', name: 'Members only', room_version: '11' })
-    await alice.sendState(room, 'm.room.join_rules', '', { join_rule: 'restricted', allow: [{ type: 'm.room_membership', room_id: space }] })
+    await alice.sendState(room, 'm.room.join_rules', '', {
+      join_rule: 'restricted',
+      allow: [{ type: 'm.room_membership', room_id: space }],
+    })
     await addChild(space, room)
     expect((await hierarchy(bob, space)).rooms.length).toBe(1)
     await bob.join(space)
@@ -241,7 +258,9 @@ describe('room previews', () => {
     await bob.join(roomId)
     expect(await bob.post(roomPath(roomId, 'report', event), { reason: 'bad \u0000', score: -100 })).toEqual({})
     expect(await bob.post(roomPath(roomId, 'report'), { reason: 'bad room' })).toEqual({})
-    expect(await bob.post(`/_matrix/client/v3/users/${encodeURIComponent(alice.userId)}/report`, { reason: 'bad user' })).toEqual({})
+    expect(await bob.post(`/_matrix/client/v3/users/${encodeURIComponent(alice.userId)}/report`, { reason: 'bad user' })).toEqual(
+      {},
+    )
     await bob.fails(404, 'M_NOT_FOUND', 'POST', roomPath('!unknown:test.example', 'report'), { body: { reason: '' } })
     await bob.fails(404, 'M_NOT_FOUND', 'POST', roomPath(roomId, 'report', '$unknown'), { body: {} })
   })

@@ -26,8 +26,14 @@ test('initialSync shows all rooms, and /events goes on from its end', async () =
   await alice.join(left)
   await alice.leave(left)
   const invited = await bob.createRoom({ invite: [alice.userId] })
-  const snapshot = await alice.get<{ end: string; rooms: RoomInfo[] }>('/_matrix/client/v3/initialSync', { query: { limit: 2, archived: true } })
-  expect(Object.fromEntries(snapshot.rooms.map((room) => [room.room_id, room.membership]))).toEqual({ [joined]: 'join', [left]: 'leave', [invited]: 'invite' })
+  const snapshot = await alice.get<{ end: string; rooms: RoomInfo[] }>('/_matrix/client/v3/initialSync', {
+    query: { limit: 2, archived: true },
+  })
+  expect(Object.fromEntries(snapshot.rooms.map((room) => [room.room_id, room.membership]))).toEqual({
+    [joined]: 'join',
+    [left]: 'leave',
+    [invited]: 'invite',
+  })
   const room = snapshot.rooms.find((one) => one.room_id === joined)
   expect(room?.messages.chunk.at(-1)?.event_id).toBe(before)
   expect(room?.state.some((event) => event.type === 'm.room.create')).toBe(true)
@@ -40,7 +46,10 @@ test('initialSync shows all rooms, and /events goes on from its end', async () =
   const event = await bob.sendText(joined, 'after')
   const second = await alice.get<Chunk>(EVENTS, { query: { from: first.end, timeout: 10_000 } })
   expect(second.chunk.map((one) => one.event_id)).toEqual([event])
-  expect(await alice.get<Chunk>(EVENTS, { query: { from: second.end, timeout: 10 } })).toMatchObject({ chunk: [], end: second.end })
+  expect(await alice.get<Chunk>(EVENTS, { query: { from: second.end, timeout: 10 } })).toMatchObject({
+    chunk: [],
+    end: second.end,
+  })
   expect(await alice.get(`${EVENTS}/${encodeURIComponent(event)}`)).toMatchObject({ event_id: event, room_id: joined })
   await alice.fails(400, 'M_INVALID_PARAM', 'GET', EVENTS, { query: { from: 'banana' } })
 })

@@ -29,7 +29,11 @@ describe('pages of a room', () => {
   })
   afterAll(() => server[Symbol.asyncDispose]())
 
-  async function readAll(dir: 'b' | 'f', limit: number, more: Record<string, string> = {}): Promise<{ ids: string[]; last: MessagesResponse }> {
+  async function readAll(
+    dir: 'b' | 'f',
+    limit: number,
+    more: Record<string, string> = {},
+  ): Promise<{ ids: string[]; last: MessagesResponse }> {
     const ids: string[] = []
     let from: string | undefined
     for (let page = 0; page < 100; page++) {
@@ -77,7 +81,7 @@ describe('pages of a room', () => {
     expect(answer.end).toEqual(expect.any(String))
   })
 
-  test('bring the senders\' member events if members are lazily loaded', async () => {
+  test("bring the senders' member events if members are lazily loaded", async () => {
     const filter = JSON.stringify({ lazy_load_members: true })
     const fromBob = await alice.messages(roomId, { dir: 'b', limit: 5, filter })
     expect(new Set(fromBob.state?.map((event) => event.state_key))).toEqual(new Set([alice.userId, bob.userId]))
@@ -117,7 +121,9 @@ describe('pages of a room', () => {
     await bob.join(other)
     const event = await alice.sendText(other, 'then')
     await alice.sendState(other, 'm.room.name', '', { name: 'New' })
-    const context = await alice.get<Context>(roomPath(other, 'context', event), { query: { limit: 0, filter: JSON.stringify({ lazy_load_members: true }) } })
+    const context = await alice.get<Context>(roomPath(other, 'context', event), {
+      query: { limit: 0, filter: JSON.stringify({ lazy_load_members: true }) },
+    })
     const members = context.state.filter((one) => one.type === 'm.room.member')
     expect(members.map((one) => one.state_key)).toEqual([alice.userId])
     const name = context.state.find((one) => one.type === 'm.room.name') as { content?: unknown } | undefined
@@ -130,7 +136,9 @@ describe('pages of a room', () => {
     await bob.join(other)
     await bob.leave(other)
     const list = async (query: Record<string, string>) =>
-      (await alice.get<{ chunk: { state_key: string }[] }>(roomPath(other, 'members'), { query })).chunk.map((event) => event.state_key)
+      (await alice.get<{ chunk: { state_key: string }[] }>(roomPath(other, 'members'), { query })).chunk.map(
+        (event) => event.state_key,
+      )
     expect(await list({ membership: 'join' })).toEqual([alice.userId])
     expect(await list({ not_membership: 'join' })).toEqual([bob.userId])
     expect(await list({ membership: 'join', not_membership: 'ban' })).toEqual([alice.userId, bob.userId])
@@ -143,7 +151,10 @@ describe('pages of a room', () => {
     expect(await alice.getState(other, 'm.room.name')).toEqual({ name: 'A name' })
     expect(await alice.get(`${roomPath(other, 'state', 'm.room.name')}`)).toEqual({ name: 'A name' })
     expect(await alice.getState(other, 'm.room.name', '', { query: { format: 'event' } })).toMatchObject({
-      content: { name: 'A name' }, sender: alice.userId, state_key: '', room_id: other,
+      content: { name: 'A name' },
+      sender: alice.userId,
+      state_key: '',
+      room_id: other,
     })
   })
 

@@ -6,7 +6,11 @@ import { TestServer } from '../kit/test-server.ts'
 interface Bundles {
   readonly 'm.replace'?: { event_id: string; content: Record<string, unknown>; room_id: string }
   readonly 'm.reference'?: { chunk: { event_id: string }[] }
-  readonly 'm.thread'?: { count: number; current_user_participated: boolean; latest_event: { event_id: string; unsigned: { 'm.relations'?: Bundles } } }
+  readonly 'm.thread'?: {
+    count: number
+    current_user_participated: boolean
+    latest_event: { event_id: string; unsigned: { 'm.relations'?: Bundles } }
+  }
 }
 
 describe('relations', () => {
@@ -25,7 +29,12 @@ describe('relations', () => {
   afterAll(() => server[Symbol.asyncDispose]())
 
   const relate = (client: TestClient, relType: string, eventId: string, body: string, more: Record<string, unknown> = {}) =>
-    client.send(roomId, 'm.room.message', { msgtype: 'm.text', body, 'm.relates_to': { rel_type: relType, event_id: eventId }, ...more })
+    client.send(roomId, 'm.room.message', {
+      msgtype: 'm.text',
+      body,
+      'm.relates_to': { rel_type: relType, event_id: eventId },
+      ...more,
+    })
   const edit = (client: TestClient, eventId: string, body: string) =>
     relate(client, 'm.replace', eventId, `* ${body}`, { 'm.new_content': { msgtype: 'm.text', body } })
   const react = (client: TestClient, eventId: string, key: string) =>
@@ -34,7 +43,9 @@ describe('relations', () => {
     (await client.get<{ unsigned: { 'm.relations'?: Bundles } }>(roomPath(roomId, 'event', eventId))).unsigned['m.relations']
   const relations = (eventId: string, rest = '', query: Record<string, string | number | boolean> = {}) =>
     alice.get<{ chunk: { event_id: string }[]; next_batch?: string; prev_batch?: string; recursion_depth?: number }>(
-      `/_matrix/client/v1/rooms/${encodeURIComponent(roomId)}/relations/${encodeURIComponent(eventId)}${rest}`, { query })
+      `/_matrix/client/v1/rooms/${encodeURIComponent(roomId)}/relations/${encodeURIComponent(eventId)}${rest}`,
+      { query },
+    )
   const idsOf = (answer: { chunk: { event_id: string }[] }) => answer.chunk.map((event) => event.event_id)
 
   test('the latest valid edit comes with its event, whole', async () => {
@@ -46,9 +57,16 @@ describe('relations', () => {
     await relate(alice, 'm.replace', event, '* no content')
     await alice.send(roomId, 'm.other', { 'm.new_content': {}, 'm.relates_to': { rel_type: 'm.replace', event_id: event } })
     const bundles = await bundlesOf(alice, event)
-    expect(bundles?.['m.replace']).toMatchObject({ event_id: third, room_id: roomId, content: { 'm.new_content': { body: 'third' } } })
+    expect(bundles?.['m.replace']).toMatchObject({
+      event_id: third,
+      room_id: roomId,
+      content: { 'm.new_content': { body: 'third' } },
+    })
     const { chunk } = await alice.messages(roomId, { dir: 'b', limit: 50 })
-    const inPage = chunk.find((one) => one.event_id === event) as unknown as { content: unknown; unsigned: { 'm.relations': Bundles } }
+    const inPage = chunk.find((one) => one.event_id === event) as unknown as {
+      content: unknown
+      unsigned: { 'm.relations': Bundles }
+    }
     expect(inPage.content).toEqual({ msgtype: 'm.text', body: 'first' })
     expect(inPage.unsigned['m.relations']['m.replace']?.event_id).toBe(third)
   })
@@ -91,7 +109,9 @@ describe('relations', () => {
     const root = await alice.sendText(roomId, 'root')
     const kept = await relate(bob, 'm.thread', root, 'kept')
     await relate(carol, 'm.thread', root, 'ignored')
-    await alice.put(`/_matrix/client/v3/user/${encodeURIComponent(alice.userId)}/account_data/m.ignored_user_list`, { ignored_users: { [carol.userId]: {} } })
+    await alice.put(`/_matrix/client/v3/user/${encodeURIComponent(alice.userId)}/account_data/m.ignored_user_list`, {
+      ignored_users: { [carol.userId]: {} },
+    })
     expect((await bundlesOf(alice, root))?.['m.thread']).toMatchObject({ count: 1, latest_event: { event_id: kept } })
     expect((await bundlesOf(bob, root))?.['m.thread']?.count).toBe(2)
     expect(idsOf(await relations(root))).toEqual([kept])
@@ -170,7 +190,11 @@ describe('the list of threads', () => {
     await bob.join(roomId)
     const roots: string[] = []
     const reply = (client: TestClient, root: string) =>
-      client.send(roomId, 'm.room.message', { msgtype: 'm.text', body: 'reply', 'm.relates_to': { rel_type: 'm.thread', event_id: root } })
+      client.send(roomId, 'm.room.message', {
+        msgtype: 'm.text',
+        body: 'reply',
+        'm.relates_to': { rel_type: 'm.thread', event_id: root },
+      })
     for (let index = 0; index < 3; index++) {
       const root = await alice.sendText(roomId, `root ${index}`)
       roots.push(root)
@@ -178,7 +202,10 @@ describe('the list of threads', () => {
     }
     await reply(bob, roots[0] ?? '')
     const list = (client: TestClient, query: Record<string, string | number>) =>
-      client.get<{ chunk: { event_id: string; unsigned: object }[]; next_batch?: string }>(`/_matrix/client/v1/rooms/${encodeURIComponent(roomId)}/threads`, { query })
+      client.get<{ chunk: { event_id: string; unsigned: object }[]; next_batch?: string }>(
+        `/_matrix/client/v1/rooms/${encodeURIComponent(roomId)}/threads`,
+        { query },
+      )
     const all = await list(alice, {})
     expect(all.chunk.map((event) => event.event_id)).toEqual([roots[0], roots[2], roots[1]])
     expect(all.chunk[0]?.unsigned).toMatchObject({ 'm.relations': { 'm.thread': { count: 2 } } })

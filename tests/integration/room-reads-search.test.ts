@@ -9,7 +9,11 @@ interface RoomEvents {
   readonly results: readonly {
     rank: number
     result: { event_id: string; room_id: string; content: { body?: string } }
-    context?: { events_before: { content: { body?: string } }[]; events_after: { content: { body?: string } }[]; profile_info?: Record<string, unknown> }
+    context?: {
+      events_before: { content: { body?: string } }[]
+      events_after: { content: { body?: string } }[]
+      profile_info?: Record<string, unknown>
+    }
   }[]
   readonly groups?: Record<string, Record<string, { results: string[]; next_batch?: string }>>
   readonly state?: Record<string, unknown[]>
@@ -27,7 +31,12 @@ describe('message search', () => {
   })
   afterAll(() => server[Symbol.asyncDispose]())
 
-  async function search(client: TestClient, term: string, more: Record<string, unknown> = {}, nextBatch?: string): Promise<RoomEvents> {
+  async function search(
+    client: TestClient,
+    term: string,
+    more: Record<string, unknown> = {},
+    nextBatch?: string,
+  ): Promise<RoomEvents> {
     const answer = await client.post<{ search_categories: { room_events: RoomEvents } }>(
       '/_matrix/client/v3/search',
       { search_categories: { room_events: { search_term: term, order_by: 'recent', ...more } } },
@@ -82,11 +91,15 @@ describe('message search', () => {
     expect((await search(alice, 'raschung', { filter })).count).toBe(1)
     expect((await search(alice, '天気', { filter })).count).toBe(1)
     expect((await search(alice, 'void', { filter })).count).toBe(1)
-    for (const odd of ["' & | ! ( :*", '\\', '%_', '"', '\u0000']) expect((await search(alice, odd, { filter })).results).toEqual([])
+    for (const odd of ["' & | ! ( :*", '\\', '%_', '"', '\u0000'])
+      expect((await search(alice, odd, { filter })).results).toEqual([])
   })
 
   test('shows only what the user may see, and nothing that was redacted', async () => {
-    const roomId = await alice.createRoom({ initial_state: [{ type: 'm.room.history_visibility', state_key: '', content: { history_visibility: 'joined' } }], preset: 'public_chat' })
+    const roomId = await alice.createRoom({
+      initial_state: [{ type: 'm.room.history_visibility', state_key: '', content: { history_visibility: 'joined' } }],
+      preset: 'public_chat',
+    })
     await alice.sendText(roomId, 'platypus before')
     await bob.join(roomId)
     const gone = await alice.sendText(roomId, 'platypus redacted')

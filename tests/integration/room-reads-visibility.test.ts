@@ -8,7 +8,12 @@ const VISIBILITIES: readonly Visibility[] = ['world_readable', 'shared', 'invite
 
 /** What bob may see of messages sent before his invite, while invited, while joined, and after he left. */
 const MATRIX: Readonly<Record<Visibility, { readonly [Membership in Reader]: string }>> = {
-  world_readable: { stranger: 'outside invited joined left', invited: 'outside invited', joined: 'outside invited joined', left: 'outside invited joined left' },
+  world_readable: {
+    stranger: 'outside invited joined left',
+    invited: 'outside invited',
+    joined: 'outside invited joined',
+    left: 'outside invited joined left',
+  },
   shared: { stranger: '', invited: '', joined: 'outside invited joined', left: 'outside invited joined' },
   invited: { stranger: '', invited: 'invited', joined: 'invited joined', left: 'invited joined' },
   joined: { stranger: '', invited: '', joined: 'joined', left: 'joined' },
@@ -41,10 +46,16 @@ describe('history visibility', () => {
 
   async function namesInMessages(client: TestClient, roomId: string, expectation: number): Promise<string | undefined> {
     const { status, body } = await client.exchange<{ chunk: { type: string; content: { body?: string } }[] }>(
-      'GET', roomPath(roomId, 'messages'), { query: { dir: 'f', limit: 100 }, expect: [200, 403] })
+      'GET',
+      roomPath(roomId, 'messages'),
+      { query: { dir: 'f', limit: 100 }, expect: [200, 403] },
+    )
     expect(status).toBe(expectation)
     if (status !== 200) return undefined
-    return body.chunk.filter((event) => event.type === 'm.room.message').map((event) => event.content.body).join(' ')
+    return body.chunk
+      .filter((event) => event.type === 'm.room.message')
+      .map((event) => event.content.body)
+      .join(' ')
   }
 
   test.each(VISIBILITIES)('%s decides what users may see at each membership', async (visibility) => {
@@ -80,8 +91,13 @@ describe('history visibility', () => {
     await carol.join(roomId)
     expect(await bob.getState(roomId, 'm.room.name')).toEqual({ name: 'Before' })
     expect(await alice.getState(roomId, 'm.room.name')).toEqual({ name: 'After' })
-    const { chunk } = await bob.get<{ chunk: { state_key: string; content: { membership: string } }[] }>(roomPath(roomId, 'members'))
-    expect(Object.fromEntries(chunk.map((event) => [event.state_key, event.content.membership]))).toEqual({ [alice.userId]: 'join', [bob.userId]: 'leave' })
+    const { chunk } = await bob.get<{ chunk: { state_key: string; content: { membership: string } }[] }>(
+      roomPath(roomId, 'members'),
+    )
+    expect(Object.fromEntries(chunk.map((event) => [event.state_key, event.content.membership]))).toEqual({
+      [alice.userId]: 'join',
+      [bob.userId]: 'leave',
+    })
     const state = await bob.get<{ type: string; content: { name?: string } }[]>(roomPath(roomId, 'state'))
     expect(state.find((event) => event.type === 'm.room.name')?.content.name).toBe('Before')
     await bob.fails(403, 'M_FORBIDDEN', 'GET', roomPath(roomId, 'joined_members'))
@@ -114,7 +130,8 @@ describe('history visibility', () => {
     const before = await alice.sendText(roomId, 'before')
     await bob.join(roomId)
     const after = await alice.sendText(roomId, 'after')
-    const membershipAt = async (eventId: string) => (await bob.get<{ unsigned: { membership: string } }>(roomPath(roomId, 'event', eventId))).unsigned.membership
+    const membershipAt = async (eventId: string) =>
+      (await bob.get<{ unsigned: { membership: string } }>(roomPath(roomId, 'event', eventId))).unsigned.membership
     expect(await membershipAt(before)).toBe('leave')
     expect(await membershipAt(after)).toBe('join')
   })
@@ -123,7 +140,9 @@ describe('history visibility', () => {
     const roomId = await alice.createRoom({ preset: 'public_chat' })
     await carol.join(roomId)
     const ignored = await carol.sendText(roomId, 'noise')
-    await alice.put(`/_matrix/client/v3/user/${encodeURIComponent(alice.userId)}/account_data/m.ignored_user_list`, { ignored_users: { [carol.userId]: {} } })
+    await alice.put(`/_matrix/client/v3/user/${encodeURIComponent(alice.userId)}/account_data/m.ignored_user_list`, {
+      ignored_users: { [carol.userId]: {} },
+    })
     const { chunk } = await alice.messages(roomId)
     expect(chunk.map((event) => event.event_id)).not.toContain(ignored)
     expect(chunk.some((event) => event.type === 'm.room.member' && event.sender === carol.userId)).toBe(true)

@@ -72,10 +72,17 @@ export class RelationBundles implements RelationBundler {
   }
 
   /** Writes the newest events of the threads, with their own bundles. A thread's event is no thread's root, so this ends. */
-  async #writeLatest(parents: readonly StoredEvent[], summaries: readonly ChildSummary[], viewer: Viewer): Promise<ReadonlyMap<number, string>> {
-    const roots = new Set<string>(parents.filter((stored) => relationTypeOf(stored) === undefined).map((stored) => stored.event.eventId))
+  async #writeLatest(
+    parents: readonly StoredEvent[],
+    summaries: readonly ChildSummary[],
+    viewer: Viewer,
+  ): Promise<ReadonlyMap<number, string>> {
+    const roots = new Set<string>(
+      parents.filter((stored) => relationTypeOf(stored) === undefined).map((stored) => stored.event.eventId),
+    )
     const nids = summaries.flatMap((summary) =>
-      summary.latestThreadNid === null || !roots.has(summary.parentId) ? [] : [summary.latestThreadNid])
+      summary.latestThreadNid === null || !roots.has(summary.parentId) ? [] : [summary.latestThreadNid],
+    )
     if (nids.length === 0) return new Map()
     const records = await getEventsByNid(this.#deps.database, nids)
     const events = records.map((record) => this.#deps.events.remember(record))
@@ -99,7 +106,9 @@ function writeBundle(
   const latest = summary?.latestThreadNid == null ? undefined : latestTexts.get(summary.latestThreadNid)
   if (summary && latest !== undefined) {
     const hasParticipated = summary.hasParticipated === true || stored.event.sender === userId
-    texts.push(`"m.thread":{"latest_event":${latest},"count":${summary.threadCount},"current_user_participated":${hasParticipated}}`)
+    texts.push(
+      `"m.thread":{"latest_event":${latest},"count":${summary.threadCount},"current_user_participated":${hasParticipated}}`,
+    )
   }
   return texts.length === 0 ? undefined : `{${texts.join(',')}}`
 }

@@ -78,11 +78,19 @@ export class Relations {
   /** Lists a room's threads, the one with the newest event first. Throws M_FORBIDDEN. Spec: threads_list.yaml. */
   async getThreads(
     reader: RoomReader,
-    request: { readonly roomId: RoomId; readonly from: number | undefined; readonly limit: number; readonly isParticipated: boolean },
+    request: {
+      readonly roomId: RoomId
+      readonly from: number | undefined
+      readonly limit: number
+      readonly isParticipated: boolean
+    },
   ): Promise<RelationsPage> {
     const { roomId, limit } = request
     const { userId } = reader.viewer
-    const [reading, view] = await Promise.all([this.#deps.access.getReading(userId, roomId), this.#deps.views.get(userId, roomId)])
+    const [reading, view] = await Promise.all([
+      this.#deps.access.getReading(userId, roomId),
+      this.#deps.views.get(userId, roomId),
+    ])
     const threads = await getThreads(this.#deps.database, {
       roomId,
       high: Math.min(request.from ?? this.#deps.hub.head('events'), reading.eventsUpTo),
@@ -92,7 +100,9 @@ export class Relations {
     })
     const rootIds = threads.slice(0, limit).map((thread) => thread.rootId as EventId)
     const found = await this.#deps.events.getEvents(rootIds)
-    const roots = view.filter(rootIds.flatMap((rootId) => found.get(rootId) ?? []).filter((stored) => stored.event.roomId === roomId))
+    const roots = view.filter(
+      rootIds.flatMap((rootId) => found.get(rootId) ?? []).filter((stored) => stored.event.roomId === roomId),
+    )
     const shown = roots.map((stored) => (reader.ignoredUsers.has(stored.event.sender) ? redactFor(stored) : stored))
     return { chunk: await this.#deps.messages.write(reader.viewer, view, shown), nextPosition: threads[limit]?.position }
   }

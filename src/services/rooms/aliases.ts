@@ -3,7 +3,13 @@ import { serverNameOf } from '../../protocol/ids.ts'
 import type { RoomAlias, RoomId, ServerName, UserId } from '../../protocol/ids.ts'
 import type { JsonObject } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
-import { deleteRoomAlias, getAliasesOfRoom, getRoomAlias, insertRoomAlias, moveRoomAliases } from '../../storage/tables/room-aliases.ts'
+import {
+  deleteRoomAlias,
+  getAliasesOfRoom,
+  getRoomAlias,
+  insertRoomAlias,
+  moveRoomAliases,
+} from '../../storage/tables/room-aliases.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { Requester } from '../accounts/requester.ts'
 import type { EventsWriter } from '../events/event-intent.ts'
@@ -57,9 +63,14 @@ export class RoomAliases {
    * Checks what is known before the room exists: that the alias is ours to give, free, and allowed by `alias_creation_rules`.
    * Throws M_INVALID_PARAM, M_FORBIDDEN, M_ROOM_IN_USE.
    */
-  async assertMayCreate(request: { readonly alias: RoomAlias; readonly userId: UserId; readonly roomId?: RoomId }): Promise<void> {
+  async assertMayCreate(request: {
+    readonly alias: RoomAlias
+    readonly userId: UserId
+    readonly roomId?: RoomId
+  }): Promise<void> {
     const { alias, userId, roomId } = request
-    if (serverNameOf(alias) !== this.#deps.serverName) throw new MatrixError('M_INVALID_PARAM', 'The alias belongs to another server')
+    if (serverNameOf(alias) !== this.#deps.serverName)
+      throw new MatrixError('M_INVALID_PARAM', 'The alias belongs to another server')
     if (/\s/.test(alias)) throw new MatrixError('M_INVALID_PARAM', 'The alias holds white space')
     if (!this.#deps.rules.isAllowed({ userId, roomId: roomId ?? '', aliases: [alias] })) {
       throw new MatrixError('M_FORBIDDEN', 'You may not create this alias')
@@ -90,7 +101,8 @@ export class RoomAliases {
       await this.create({ alias, roomId, creator: userId })
     } catch (error) {
       // The specification has another error here than at room creation.
-      if (error instanceof MatrixError && error.errcode === 'M_ROOM_IN_USE') throw new MatrixError('M_UNKNOWN', error.message, { status: 409 })
+      if (error instanceof MatrixError && error.errcode === 'M_ROOM_IN_USE')
+        throw new MatrixError('M_UNKNOWN', error.message, { status: 409 })
       throw error
     }
   }
@@ -108,7 +120,8 @@ export class RoomAliases {
     if (row.creator !== userId && !requester.isAdmin && !(isMember && mayChangeCanonical)) {
       throw new MatrixError('M_FORBIDDEN', 'You may not remove this alias')
     }
-    if (!(await deleteRoomAlias(this.#deps.database, alias))) throw new MatrixError('M_NOT_FOUND', `Room alias ${alias} not found`)
+    if (!(await deleteRoomAlias(this.#deps.database, alias)))
+      throw new MatrixError('M_NOT_FOUND', `Room alias ${alias} not found`)
     if (!isMember || !mayChangeCanonical) return
     try {
       await this.#forgetCanonical(userId, row.roomId, alias)
@@ -123,7 +136,10 @@ export class RoomAliases {
     const content = lookup(CANONICAL_ALIAS, '')?.content
     const changed = content && withoutAlias(content, alias)
     if (!changed) return
-    await this.#deps.writer.append({ roomId, intents: [{ type: CANONICAL_ALIAS, sender: userId, stateKey: '', content: changed }] })
+    await this.#deps.writer.append({
+      roomId,
+      intents: [{ type: CANONICAL_ALIAS, sender: userId, stateKey: '', content: changed }],
+    })
   }
 }
 

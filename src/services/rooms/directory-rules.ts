@@ -36,7 +36,9 @@ export class DirectoryRules {
     const { userId, roomId, aliases } = request
     const rule = this.#rules.find(
       (one) =>
-        one.userId.matches(userId) && one.roomId.matches(roomId) && (one.isForAnyAlias || aliases.some((alias) => one.alias.matches(alias))),
+        one.userId.matches(userId) &&
+        one.roomId.matches(roomId) &&
+        (one.isForAnyAlias || aliases.some((alias) => one.alias.matches(alias))),
     )
     return rule?.isAllowed ?? false
   }

@@ -27,7 +27,8 @@ export class RoomDirectory {
 
   /** Checks `room_list_publication_rules`; a room that does not exist yet has no id. Throws M_FORBIDDEN. */
   assertMayPublish(request: { readonly userId: string; readonly roomId?: RoomId; readonly aliases: readonly string[] }): void {
-    if (!this.#rules.isAllowed({ ...request, roomId: request.roomId ?? '' })) throw new MatrixError('M_FORBIDDEN', 'You may not publish this room')
+    if (!this.#rules.isAllowed({ ...request, roomId: request.roomId ?? '' }))
+      throw new MatrixError('M_FORBIDDEN', 'You may not publish this room')
   }
 
   /** Lists a room or takes it out, without asking who may. */

@@ -65,7 +65,9 @@ export class SpaceHierarchies {
     let level: RoomId[] = [request.roomId]
     for (let depth = 0; depth <= Math.min(request.maxDepth ?? DEPTH_MAX, DEPTH_MAX) && level.length > 0; depth++) {
       const summaries = await this.#previews.getVisible(level, userId)
-      const spaces = [...summaries.values()].filter((summary) => summary.room_type === 'm.space').map((summary) => summary.room_id as RoomId)
+      const spaces = [...summaries.values()]
+        .filter((summary) => summary.room_type === 'm.space')
+        .map((summary) => summary.room_id as RoomId)
       const children = await this.#readChildren(spaces, request.isSuggestedOnly)
       const next: RoomId[] = []
       for (const roomId of level) {
@@ -147,6 +149,7 @@ function parseToken(token: string, request: HierarchyRequest): number {
   const match = /^h([0-9]{1,6})\./.exec(token)
   const offset = Number(match?.[1] ?? Number.NaN)
   if (!Number.isInteger(offset)) throw invalidParam('The pagination token is malformed')
-  if (formatToken(offset, request) !== token) throw invalidParam('suggested_only and max_depth cannot change on paginated requests')
+  if (formatToken(offset, request) !== token)
+    throw invalidParam('suggested_only and max_depth cannot change on paginated requests')
   return offset
 }

@@ -41,7 +41,13 @@ export class Memberships {
     void this.#byUser.get(userId)?.then((rooms) => {
       const known = rooms.get(roomId)
       if (known && known.position >= position) return
-      rooms.set(roomId, { membership, eventId: row.eventId as EventId, position, sender: row.sender as UserId, isForgotten: false })
+      rooms.set(roomId, {
+        membership,
+        eventId: row.eventId as EventId,
+        position,
+        sender: row.sender as UserId,
+        isForgotten: false,
+      })
     })
     void this.#byRoom.get(roomId)?.then((users) => users.set(userId, membership))
   }
@@ -54,7 +60,9 @@ export class Memberships {
   #loadOfUser(userId: UserId): Promise<Map<RoomId, Membership>> {
     const cached = this.#byUser.get(userId)
     if (cached) return cached
-    const loading = getMembershipsOfUser(this.#database, userId).then((rows) => new Map<RoomId, Membership>(rows.map((row) => [row.roomId, row])))
+    const loading = getMembershipsOfUser(this.#database, userId).then(
+      (rows) => new Map<RoomId, Membership>(rows.map((row) => [row.roomId, row])),
+    )
     this.#byUser.set(userId, loading)
     loading.catch(() => this.#byUser.delete(userId))
     return loading
@@ -65,7 +73,9 @@ export class Memberships {
     const cached = this.#byRoom.get(roomId)
     if (cached) return cached
     // A row that is applied while this loads is put on top afterwards (#apply waits for the same promise), in commit order.
-    const loading = getMembershipsOfRoom(this.#database, roomId).then((rows) => new Map(rows.map((row) => [row.userId, row.membership])))
+    const loading = getMembershipsOfRoom(this.#database, roomId).then(
+      (rows) => new Map(rows.map((row) => [row.userId, row.membership])),
+    )
     this.#byRoom.set(roomId, loading)
     loading.catch(() => this.#byRoom.delete(roomId))
     return loading
@@ -112,7 +122,8 @@ export class Memberships {
   async getSharedRooms(userId: UserId, otherId: UserId): Promise<RoomId[]> {
     const [mine, theirs] = await Promise.all([this.#loadOfUser(userId), this.#loadOfUser(otherId)])
     const shared: RoomId[] = []
-    for (const [roomId, { membership }] of mine) if (membership === 'join' && theirs.get(roomId)?.membership === 'join') shared.push(roomId)
+    for (const [roomId, { membership }] of mine)
+      if (membership === 'join' && theirs.get(roomId)?.membership === 'join') shared.push(roomId)
     return shared.sort()
   }
 

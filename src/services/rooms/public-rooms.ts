@@ -63,7 +63,10 @@ export class PublicRooms {
     if (!this.#isEnabled) return { chunk: [], total_room_count_estimate: 0 }
     const start = query.since === undefined || query.since === '' ? undefined : parsePlace(query.since)
     const direction = start?.direction ?? 'f'
-    const [{ rooms, hasMore }, total] = await Promise.all([this.#collect(query, direction, start?.room), countPublishedRooms(this.#database)])
+    const [{ rooms, hasMore }, total] = await Promise.all([
+      this.#collect(query, direction, start?.room),
+      countPublishedRooms(this.#database),
+    ])
     if (direction === 'b') rooms.reverse()
     const first = rooms[0]
     const last = rooms.at(-1)
@@ -126,7 +129,10 @@ function isWanted(card: RoomCard, query: PublicRoomsQuery): boolean {
   if (query.roomTypes !== undefined && !query.roomTypes.includes(card.roomType ?? null)) return false
   const term = query.searchTerm?.trim().toLowerCase()
   if (term === undefined || term === '') return true
-  return [card.name, card.topic, card.canonicalAlias].some((text) => text?.toLowerCase().includes(term) === true) || card.roomId.toLowerCase() === term
+  return (
+    [card.name, card.topic, card.canonicalAlias].some((text) => text?.toLowerCase().includes(term) === true) ||
+    card.roomId.toLowerCase() === term
+  )
 }
 
 function formatPlace(place: Place): string {

@@ -35,11 +35,19 @@ export class Reports {
   /** Reports an event of a room that the user is joined to. Throws M_NOT_FOUND, M_LIMIT_EXCEEDED. */
   async reportEvent(
     requester: Requester,
-    report: { readonly roomId: RoomId; readonly eventId: EventId; readonly reason: string | undefined; readonly score: number | undefined },
+    report: {
+      readonly roomId: RoomId
+      readonly eventId: EventId
+      readonly reason: string | undefined
+      readonly score: number | undefined
+    },
   ): Promise<void> {
     this.#limit(requester)
     const { database, clock, events, memberships } = this.#deps
-    const [isJoined, stored] = await Promise.all([memberships.isJoined(requester.userId, report.roomId), events.getEvent(report.eventId)])
+    const [isJoined, stored] = await Promise.all([
+      memberships.isJoined(requester.userId, report.roomId),
+      events.getEvent(report.eventId),
+    ])
     if (!isJoined || stored?.event.roomId !== report.roomId) {
       throw new MatrixError('M_NOT_FOUND', 'The event was not found or you are not joined to the room')
     }
@@ -52,7 +60,12 @@ export class Reports {
     this.#limit(requester)
     const { database, clock } = this.#deps
     if (!(await getIsRoomKnown(database, report.roomId))) throw new MatrixError('M_NOT_FOUND', 'The room was not found')
-    await insertRoomReport(database, { ...report, reason: clean(report.reason), reporter: requester.userId, receivedTsMs: clock.nowMs() })
+    await insertRoomReport(database, {
+      ...report,
+      reason: clean(report.reason),
+      reporter: requester.userId,
+      receivedTsMs: clock.nowMs(),
+    })
   }
 
   /** Reports a user. Who does not exist here can not be reported, which is not told. Throws M_LIMIT_EXCEEDED. */
@@ -60,7 +73,12 @@ export class Reports {
     this.#limit(requester)
     const { database, clock, serverName } = this.#deps
     if (serverNameOf(report.userId) === serverName && !(await getUser(database, report.userId))) return
-    await insertUserReport(database, { ...report, reason: clean(report.reason), reporter: requester.userId, receivedTsMs: clock.nowMs() })
+    await insertUserReport(database, {
+      ...report,
+      reason: clean(report.reason),
+      reporter: requester.userId,
+      receivedTsMs: clock.nowMs(),
+    })
   }
 
   #limit(requester: Requester): void {

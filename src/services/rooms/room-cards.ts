@@ -13,8 +13,15 @@ import { NOW } from './reading/room-slots.ts'
 
 const CARDS_MAX = 20_000
 const TYPES = [
-  'm.room.create', 'm.room.name', 'm.room.topic', 'm.room.canonical_alias', 'm.room.avatar', 'm.room.join_rules',
-  'm.room.history_visibility', 'm.room.guest_access', 'm.room.encryption',
+  'm.room.create',
+  'm.room.name',
+  'm.room.topic',
+  'm.room.canonical_alias',
+  'm.room.avatar',
+  'm.room.join_rules',
+  'm.room.history_visibility',
+  'm.room.guest_access',
+  'm.room.encryption',
 ]
 const TYPE_SET: ReadonlySet<string> = new Set(TYPES)
 
@@ -75,7 +82,10 @@ export class RoomCards {
   }
 
   async #load(roomIds: readonly RoomId[]): Promise<Map<RoomId, RoomCard>> {
-    const records = await getTypesAsOf(this.#database, { rooms: roomIds.map((roomId) => ({ roomId, position: NOW })), types: TYPES })
+    const records = await getTypesAsOf(this.#database, {
+      rooms: roomIds.map((roomId) => ({ roomId, position: NOW })),
+      types: TYPES,
+    })
     const byRoom = Map.groupBy(records, (record) => record.roomId)
     return new Map(Array.from(byRoom, ([roomId, group]) => [roomId, makeCard(roomId, group)]))
   }

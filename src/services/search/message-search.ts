@@ -79,7 +79,8 @@ export class MessageSearch {
     const place = request.nextBatch === undefined ? undefined : parsePlace(request.nextBatch, request.order)
     const terms = parseSearchTerm(request.term, { hasTrigrams: this.#hasTrigrams })
     const roomIds = await this.#getRooms(reader.viewer.userId, request, place)
-    if (terms.words.length === 0 || roomIds.length === 0) return { hits: [], count: 0, highlights: [], nextBatch: undefined, views: new Map() }
+    if (terms.words.length === 0 || roomIds.length === 0)
+      return { hits: [], count: 0, highlights: [], nextBatch: undefined, views: new Map() }
     await this.#deps.indexer.catchUp()
     const search: SearchQuery = {
       query: terms.query,
@@ -96,7 +97,10 @@ export class MessageSearch {
     return {
       hits,
       count,
-      highlights: findHighlights(terms.words, hits.map((hit) => textOf(hit.stored))),
+      highlights: findHighlights(
+        terms.words,
+        hits.map((hit) => textOf(hit.stored)),
+      ),
       nextBatch: next === undefined ? undefined : formatPlace({ order: request.order, offset: next, group: place?.group }),
       views,
     }
@@ -104,7 +108,12 @@ export class MessageSearch {
 
   async #collect(
     search: SearchQuery,
-    context: { reader: RoomReader; request: MessageSearchRequest; views: ReadonlyMap<RoomId, RoomView>; place: SearchPlace | undefined },
+    context: {
+      reader: RoomReader
+      request: MessageSearchRequest
+      views: ReadonlyMap<RoomId, RoomView>
+      place: SearchPlace | undefined
+    },
   ): Promise<{ hits: SearchHit[]; next: number | undefined }> {
     const { reader, request, views, place } = context
     const { limit } = request.filter
@@ -133,11 +142,15 @@ export class MessageSearch {
     const joined = await this.#deps.memberships.getJoinedRooms(userId)
     const wanted = request.roomIds === undefined ? undefined : new Set(request.roomIds)
     const excluded = new Set(request.excludedRoomIds)
-    const rooms = new Set<RoomId>(joined.filter((roomId) => (wanted === undefined || wanted.has(roomId)) && !excluded.has(roomId)))
+    const rooms = new Set<RoomId>(
+      joined.filter((roomId) => (wanted === undefined || wanted.has(roomId)) && !excluded.has(roomId)),
+    )
     let level = [...rooms]
     for (let depth = 0; depth < PREDECESSORS_MAX && level.length > 0; depth++) {
       const cards = await this.#deps.cards.get(level)
-      level = [...cards.values()].flatMap((card) => (card.predecessorId === undefined || rooms.has(card.predecessorId) ? [] : [card.predecessorId]))
+      level = [...cards.values()].flatMap((card) =>
+        card.predecessorId === undefined || rooms.has(card.predecessorId) ? [] : [card.predecessorId],
+      )
       for (const roomId of level) rooms.add(roomId)
     }
     const { group } = place ?? {}
@@ -170,7 +183,8 @@ function formatPlace(place: SearchPlace): string {
 function parsePlace(token: string, order: 'recent' | 'rank'): SearchPlace {
   const match = /^([rb])([0-9]{1,16})(?:\.([sr])([A-Za-z0-9_-]{1,400}))?$/.exec(token)
   const offset = Number(match?.[2] ?? Number.NaN)
-  if (!match || !Number.isSafeInteger(offset) || (match[1] === 'r') !== (order === 'recent')) throw invalidParam('The next_batch token is malformed')
+  if (!match || !Number.isSafeInteger(offset) || (match[1] === 'r') !== (order === 'recent'))
+    throw invalidParam('The next_batch token is malformed')
   const value = match[4] === undefined ? undefined : Buffer.from(match[4], 'base64url').toString()
   if (value?.includes('\u0000') === true) throw invalidParam('The next_batch token is malformed')
   return { order, offset, group: value === undefined ? undefined : { key: match[3] === 's' ? 'sender' : 'room_id', value } }

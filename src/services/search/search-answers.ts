@@ -44,7 +44,11 @@ export class SearchAnswers {
 
   /** Writes the hits in their order. */
   writeHits(reader: RoomReader, results: SearchResults): Promise<string[]> {
-    return this.#write(reader, results, results.hits.map((hit) => hit.stored))
+    return this.#write(
+      reader,
+      results,
+      results.hits.map((hit) => hit.stored),
+    )
   }
 
   /** Reads what stands around each hit, in their order. */
@@ -54,10 +58,22 @@ export class SearchAnswers {
     const records = await getNeighbours(this.#database, { eventNids, before: wish.beforeLimit, after: wish.afterLimit })
     const neighbours = records.map((record) => ({ ...record, stored: this.#events.remember(record) }))
     const visible = neighbours.filter(
-      ({ stored }) => (results.views.get(stored.event.roomId)?.filter([stored]).length ?? 0) > 0 && !reader.ignoredUsers.has(stored.event.sender))
-    const texts = await this.#write(reader, results, visible.map(({ stored }) => stored))
-    const profiles = wish.includesProfiles ? await this.#getProfiles([...results.hits, ...visible].map(({ stored }) => stored)) : undefined
-    const byHit = Map.groupBy(visible.map((neighbour, index) => ({ neighbour, text: texts[index] ?? '' })), ({ neighbour }) => neighbour.aroundNid)
+      ({ stored }) =>
+        (results.views.get(stored.event.roomId)?.filter([stored]).length ?? 0) > 0 &&
+        !reader.ignoredUsers.has(stored.event.sender),
+    )
+    const texts = await this.#write(
+      reader,
+      results,
+      visible.map(({ stored }) => stored),
+    )
+    const profiles = wish.includesProfiles
+      ? await this.#getProfiles([...results.hits, ...visible].map(({ stored }) => stored))
+      : undefined
+    const byHit = Map.groupBy(
+      visible.map((neighbour, index) => ({ neighbour, text: texts[index] ?? '' })),
+      ({ neighbour }) => neighbour.aroundNid,
+    )
     return results.hits.map(({ stored }) => {
       const around = byHit.get(stored.eventNid) ?? []
       const positions = [stored, ...around.map(({ neighbour }) => neighbour.stored)].map((one) => one.position ?? 0)
@@ -66,7 +82,8 @@ export class SearchAnswers {
         after: around.filter(({ neighbour }) => !neighbour.isBefore).map(({ text }) => text),
         startPosition: Math.min(...positions) - 1,
         endPosition: Math.max(...positions),
-        profilesJson: profiles && JSON.stringify(profilesOf(profiles, [stored, ...around.map(({ neighbour }) => neighbour.stored)])),
+        profilesJson:
+          profiles && JSON.stringify(profilesOf(profiles, [stored, ...around.map(({ neighbour }) => neighbour.stored)])),
       }
     })
   }
@@ -78,22 +95,33 @@ export class SearchAnswers {
     const rooms = readings.flatMap((reading) => (reading ? [{ roomId: reading.roomId, position: reading.statePosition }] : []))
     if (rooms.length === 0) return new Map()
     const states = new Map<RoomId, string[]>()
-    for (const [roomId, rows] of Map.groupBy(await getStatesAsOf(this.#database, { rooms, members: undefined }), (row) => row.roomId)) {
+    for (const [roomId, rows] of Map.groupBy(
+      await getStatesAsOf(this.#database, { rooms, members: undefined }),
+      (row) => row.roomId,
+    )) {
       states.set(roomId, rows.map(writeStateRow))
     }
     return states
   }
 
   async #write(reader: RoomReader, results: SearchResults, events: readonly StoredEvent[]): Promise<string[]> {
-    const memberships = new Map(events.map((stored) =>
-      [stored.event.eventId, results.views.get(stored.event.roomId)?.membershipAt(stored.position ?? 0) ?? 'leave'] as const))
+    const memberships = new Map(
+      events.map(
+        (stored) =>
+          [stored.event.eventId, results.views.get(stored.event.roomId)?.membershipAt(stored.position ?? 0) ?? 'leave'] as const,
+      ),
+    )
     return this.#messages.writeWith(reader.viewer, events, memberships)
   }
 
   async #getProfiles(events: readonly StoredEvent[]): Promise<ReadonlyMap<string, object>> {
-    const pairs = new Map(events.map(({ event }) => [`${event.roomId} ${event.sender}`, { roomId: event.roomId, userId: event.sender }]))
+    const pairs = new Map(
+      events.map(({ event }) => [`${event.roomId} ${event.sender}`, { roomId: event.roomId, userId: event.sender }]),
+    )
     const records = await getMemberEvents(this.#database, [...pairs.values()])
-    return new Map(records.map((record) => [`${record.roomId} ${record.stateKey}`, profileOf(stateRecordToEvent(record).content)]))
+    return new Map(
+      records.map((record) => [`${record.roomId} ${record.stateKey}`, profileOf(stateRecordToEvent(record).content)]),
+    )
   }
 }
 

@@ -1,7 +1,11 @@
 import { isJsonObject } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
 import {
-  deleteSearchDocuments, getConsumerPosition, getSearchableEvents, insertSearchDocuments, setConsumerPosition,
+  deleteSearchDocuments,
+  getConsumerPosition,
+  getSearchableEvents,
+  insertSearchDocuments,
+  setConsumerPosition,
 } from '../../storage/tables/event-search.ts'
 import type { SearchableRow, SearchDocument } from '../../storage/tables/event-search.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
@@ -15,7 +19,11 @@ const BATCH_EVENTS = 500
 const GATHER_MS = 1000
 const REDACTION = 'm.room.redaction'
 /** Where an event of a type has its text. */
-const KEYS: ReadonlyMap<string, string> = new Map([['m.room.message', 'body'], ['m.room.name', 'name'], ['m.room.topic', 'topic']])
+const KEYS: ReadonlyMap<string, string> = new Map([
+  ['m.room.message', 'body'],
+  ['m.room.name', 'name'],
+  ['m.room.topic', 'topic'],
+])
 const TYPES = [...KEYS.keys(), REDACTION]
 const TYPE_SET: ReadonlySet<string> = new Set(TYPES)
 
@@ -71,7 +79,13 @@ export class SearchIndexer {
 
   async #indexBatch(): Promise<void> {
     const upTo = this.#hub.head('events')
-    const rows = await getSearchableEvents(this.#database, { lane: LANE, after: this.#position, upTo, types: TYPES, limit: BATCH_EVENTS })
+    const rows = await getSearchableEvents(this.#database, {
+      lane: LANE,
+      after: this.#position,
+      upTo,
+      types: TYPES,
+      limit: BATCH_EVENTS,
+    })
     const position = rows.length < BATCH_EVENTS ? upTo : (rows.at(-1)?.position ?? upTo)
     const documents = rows.flatMap((row) => makeDocument(row) ?? [])
     const redacted = rows.flatMap((row) => (row.type === REDACTION && row.redacts !== null ? [row.redacts] : []))

@@ -7,7 +7,8 @@ const PREFIX_CHARACTERS_MIN = 3
 const HIGHLIGHTS_MAX = 100
 const WORD = /[\p{L}\p{N}_]+/gu
 // Scripts that are written without spaces: a text is one long "word", whose parts must be found.
-const WITHOUT_SPACES = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u
+const WITHOUT_SPACES =
+  /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/u
 
 /** A search term made ready. */
 export interface SearchTerms {
@@ -21,10 +22,14 @@ export interface SearchTerms {
  * texts that contain all words as parts are found as well, unless a word is too short to be looked up that way.
  */
 export function parseSearchTerm(text: string, options: { readonly hasTrigrams: boolean }): SearchTerms {
-  const words = (text.toWellFormed().toLowerCase().match(WORD) ?? []).slice(0, TERMS_MAX).map((word) => word.slice(0, TERM_CHARACTERS_MAX))
+  const words = (text.toWellFormed().toLowerCase().match(WORD) ?? [])
+    .slice(0, TERMS_MAX)
+    .map((word) => word.slice(0, TERM_CHARACTERS_MAX))
   const query = words.map((word) => `'${word}'${Array.from(word).length >= PREFIX_CHARACTERS_MIN ? ':*' : ''}`).join(' & ')
   const canUsePatterns =
-    options.hasTrigrams && words.length > 0 && words.every((word) => word.length >= PREFIX_CHARACTERS_MIN || WITHOUT_SPACES.test(word))
+    options.hasTrigrams &&
+    words.length > 0 &&
+    words.every((word) => word.length >= PREFIX_CHARACTERS_MIN || WITHOUT_SPACES.test(word))
   return { words, query, patterns: canUsePatterns ? words.map((word) => `%${word.replaceAll('_', '\\_')}%`) : [] }
 }
 

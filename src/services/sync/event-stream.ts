@@ -73,7 +73,8 @@ export class EventStream {
     for (;;) {
       const roomIds = await this.#getRooms(reader.viewer.userId, request.roomId, position)
       const upTo = hub.head('events')
-      const found = upTo > position ? await this.#readOnce(reader, { roomIds, after: position, upTo }) : { chunk: [], end: position }
+      const found =
+        upTo > position ? await this.#readOnce(reader, { roomIds, after: position, upTo }) : { chunk: [], end: position }
       position = found.end
       const leftMs = deadlineMs - clock.monotonicMs()
       if (found.chunk.length > 0 || leftMs <= 0 || request.signal.aborted) return { start, end: position, chunk: found.chunk }
@@ -86,7 +87,9 @@ export class EventStream {
   async #getRooms(userId: UserId, roomId: RoomId | undefined, after: number): Promise<RoomId[]> {
     if (roomId !== undefined) return [(await this.#deps.access.getReading(userId, roomId)).roomId]
     const memberships = await this.#deps.memberships.getOfUser(userId)
-    return Array.from(memberships).flatMap(([id, { membership, position }]) => (membership === 'join' || position > after ? [id] : []))
+    return Array.from(memberships).flatMap(([id, { membership, position }]) =>
+      membership === 'join' || position > after ? [id] : [],
+    )
   }
 
   async #readOnce(
@@ -102,13 +105,18 @@ export class EventStream {
       .map((record) => this.#deps.events.remember(record))
       .filter((stored) => stored.event.stateKey !== undefined || !reader.ignoredUsers.has(stored.event.sender))
       .filter((stored) => (views.get(stored.event.roomId)?.filter([stored]).length ?? 0) > 0)
-    const memberships = new Map(visible.map((stored) =>
-      [stored.event.eventId, views.get(stored.event.roomId)?.membershipAt(stored.position ?? 0) ?? 'leave'] as const))
+    const memberships = new Map(
+      visible.map(
+        (stored) =>
+          [stored.event.eventId, views.get(stored.event.roomId)?.membershipAt(stored.position ?? 0) ?? 'leave'] as const,
+      ),
+    )
     return { chunk: await this.#deps.messages.writeWith(reader.viewer, visible, memberships), end }
   }
 
   #wait(who: Omit<Waiter, 'wake'>, timeoutMs: number, signal: AbortSignal): Promise<void> {
-    if (this.#waiters.size >= WAITERS_MAX) throw new MatrixError('M_LIMIT_EXCEEDED', 'Too many requests wait', { extra: { retry_after_ms: 5000 } })
+    if (this.#waiters.size >= WAITERS_MAX)
+      throw new MatrixError('M_LIMIT_EXCEEDED', 'Too many requests wait', { extra: { retry_after_ms: 5000 } })
     return new Promise((resolve) => {
       const end = (): void => {
         clearTimeout(timer)

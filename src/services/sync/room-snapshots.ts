@@ -55,7 +55,8 @@ export class RoomSnapshots {
       reading.isJoined ? this.#getPresence(roomId) : [],
     ])
     const receipt = receipts.get(roomId)
-    const receiptText = receipt === undefined ? '' : `{"type":"m.receipt","room_id":${JSON.stringify(roomId)},"content":${receipt}}`
+    const receiptText =
+      receipt === undefined ? '' : `{"type":"m.receipt","room_id":${JSON.stringify(roomId)},"content":${receipt}}`
     return `{${text ?? ''},"presence":[${presence.join(',')}],"receipts":[${receiptText}]}`
   }
 
@@ -66,14 +67,21 @@ export class RoomSnapshots {
     const memberships = [...(await this.#deps.memberships.getOfUser(userId))]
     const invites = memberships.flatMap(([roomId, { membership }]) => (membership === 'invite' ? [roomId] : []))
     const readable = memberships.flatMap(([roomId, { membership, isForgotten }]) =>
-      membership === 'join' || (options.includesLeft && !isForgotten && (membership === 'leave' || membership === 'ban')) ? [roomId] : [])
+      membership === 'join' || (options.includesLeft && !isForgotten && (membership === 'leave' || membership === 'ban'))
+        ? [roomId]
+        : [],
+    )
     const [readings, accountData, presence] = await Promise.all([
       Promise.all(readable.map((roomId) => this.#deps.access.findReading(userId, roomId))),
       this.#deps.accountData.getAll(userId),
       this.#deps.presence.getInitial(userId),
     ])
     const [rooms, invited] = await Promise.all([
-      this.#writeRooms(reader, readings.flatMap((reading) => reading ?? []), { limit: options.limit, position, accountData }),
+      this.#writeRooms(
+        reader,
+        readings.flatMap((reading) => reading ?? []),
+        { limit: options.limit, position, accountData },
+      ),
       this.#writeInvites(userId, invites),
     ])
     return {
@@ -106,12 +114,17 @@ export class RoomSnapshots {
     ])
     const stateByRoom = Map.groupBy(states, (row) => row.roomId)
     const timelineByRoom = Map.groupBy(timelines, (record) => record.roomId)
-    const visible = roomIds.flatMap((roomId) => {
-      const events = (timelineByRoom.get(roomId) ?? []).map((record) => this.#deps.events.remember(record))
-      return viewByRoom.get(roomId)?.filter(events).reverse() ?? []
-    }).filter((stored) => stored.event.stateKey !== undefined || !reader.ignoredUsers.has(stored.event.sender))
+    const visible = roomIds
+      .flatMap((roomId) => {
+        const events = (timelineByRoom.get(roomId) ?? []).map((record) => this.#deps.events.remember(record))
+        return viewByRoom.get(roomId)?.filter(events).reverse() ?? []
+      })
+      .filter((stored) => stored.event.stateKey !== undefined || !reader.ignoredUsers.has(stored.event.sender))
     const texts = await this.#deps.messages.writeWith(reader.viewer, visible, membershipsAt(visible, viewByRoom))
-    const chunkByRoom = Map.groupBy(visible.map((stored, index) => ({ roomId: stored.event.roomId, text: texts[index] ?? '' })), ({ roomId }) => roomId)
+    const chunkByRoom = Map.groupBy(
+      visible.map((stored, index) => ({ roomId: stored.event.roomId, text: texts[index] ?? '' })),
+      ({ roomId }) => roomId,
+    )
     return roomIds.map((roomId) => {
       const chunk = (chunkByRoom.get(roomId) ?? []).map(({ text }) => text)
       const membership = memberships.get(roomId)?.membership
@@ -128,8 +141,13 @@ export class RoomSnapshots {
 
   async #writeInvites(userId: UserId, roomIds: readonly RoomId[]): Promise<string[]> {
     if (roomIds.length === 0) return []
-    const records = await getMemberEvents(this.#deps.database, roomIds.map((roomId) => ({ roomId, userId })))
-    return records.map((record) => `{"room_id":${JSON.stringify(record.roomId)},"membership":"invite","invite":${writeStateRow(record)}}`)
+    const records = await getMemberEvents(
+      this.#deps.database,
+      roomIds.map((roomId) => ({ roomId, userId })),
+    )
+    return records.map(
+      (record) => `{"room_id":${JSON.stringify(record.roomId)},"membership":"invite","invite":${writeStateRow(record)}}`,
+    )
   }
 
   async #getPresence(roomId: RoomId): Promise<readonly string[]> {
@@ -139,7 +157,9 @@ export class RoomSnapshots {
 }
 
 function membershipsAt(events: readonly StoredEvent[], views: ReadonlyMap<RoomId, RoomView>): ReadonlyMap<EventId, string> {
-  return new Map(events.map(({ event, position }) => [event.eventId, views.get(event.roomId)?.membershipAt(position ?? 0) ?? 'leave']))
+  return new Map(
+    events.map(({ event, position }) => [event.eventId, views.get(event.roomId)?.membershipAt(position ?? 0) ?? 'leave']),
+  )
 }
 
 function writeAccountData(item: { readonly type: string; readonly contentJson: string }): string {

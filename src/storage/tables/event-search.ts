@@ -32,7 +32,13 @@ export interface SearchDocument {
 /** Reads the next events of some types after a position, oldest first. */
 export async function getSearchableEvents(
   tx: Queryable,
-  range: { readonly lane: number; readonly after: number; readonly upTo: number; readonly types: readonly string[]; readonly limit: number },
+  range: {
+    readonly lane: number
+    readonly after: number
+    readonly upTo: number
+    readonly types: readonly string[]
+    readonly limit: number
+  },
 ): Promise<SearchableRow[]> {
   return tx.query<SearchableRow>(
     'get_searchable_events',
@@ -54,8 +60,13 @@ export async function insertSearchDocuments(tx: Queryable, documents: readonly S
             AS n(event_nid, room_nid, position, key, sender, origin_server_ts, body)
      ON CONFLICT DO NOTHING`,
     [
-      documents.map((one) => one.eventNid), documents.map((one) => one.roomNid), documents.map((one) => one.position), documents.map((one) => one.key),
-      documents.map((one) => one.sender), documents.map((one) => one.originServerTs), documents.map((one) => one.body),
+      documents.map((one) => one.eventNid),
+      documents.map((one) => one.roomNid),
+      documents.map((one) => one.position),
+      documents.map((one) => one.key),
+      documents.map((one) => one.sender),
+      documents.map((one) => one.originServerTs),
+      documents.map((one) => one.body),
     ],
   )
 }
@@ -71,7 +82,10 @@ export async function deleteSearchDocuments(tx: Queryable, eventIds: readonly st
 }
 
 /** How far a consumer has come in a lane; 0 where it has not begun. */
-export async function getConsumerPosition(tx: Queryable, key: { readonly consumer: string; readonly stream: number; readonly lane: number }): Promise<number> {
+export async function getConsumerPosition(
+  tx: Queryable,
+  key: { readonly consumer: string; readonly stream: number; readonly lane: number },
+): Promise<number> {
   const [row] = await tx.query<{ pos: number }>(
     'get_consumer_position',
     `SELECT pos FROM consumer_cursor WHERE consumer = $1 AND shard = 0 AND stream = $2 AND lane = $3`,

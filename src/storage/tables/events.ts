@@ -28,12 +28,20 @@ export const EVENT_COLUMNS = `e.event_nid AS "eventNid", r.room_id AS "roomId", 
 
 /** Reads events by id, in any order; unknown ids are left out. */
 export async function getEventsById(tx: Queryable, eventIds: readonly string[]): Promise<EventRecord[]> {
-  return tx.query<EventRecord>('get_events_by_id', `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid) WHERE e.event_id = ANY($1)`, [eventIds])
+  return tx.query<EventRecord>(
+    'get_events_by_id',
+    `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid) WHERE e.event_id = ANY($1)`,
+    [eventIds],
+  )
 }
 
 /** Reads events by number, in any order. */
 export async function getEventsByNid(tx: Queryable, eventNids: readonly number[]): Promise<EventRecord[]> {
-  return tx.query<EventRecord>('get_events_by_nid', `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid) WHERE e.event_nid = ANY($1)`, [eventNids])
+  return tx.query<EventRecord>(
+    'get_events_by_nid',
+    `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid) WHERE e.event_nid = ANY($1)`,
+    [eventNids],
+  )
 }
 
 /**
@@ -69,7 +77,10 @@ export async function getRecentTimelines(
 }
 
 /** Reads all events of the stream between two positions, for readers with a gap. */
-export async function getEventsSince(tx: Queryable, range: { lane: number; after: number; upTo: number }): Promise<(EventRecord & { position: number })[]> {
+export async function getEventsSince(
+  tx: Queryable,
+  range: { lane: number; after: number; upTo: number },
+): Promise<(EventRecord & { position: number })[]> {
   return tx.query(
     'get_events_since',
     `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid) WHERE e.lane = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position`,

@@ -61,12 +61,20 @@ export async function getChildSummaries(
      SELECT s.parent_id AS "parentId", s.thread_count AS "threadCount", s.has_participated AS "hasParticipated", s.refs AS "references",
             l.event_nid AS "latestThreadNid"
        FROM summed s LEFT JOIN events l ON l.lane = s.lane AND l.position = s.latest`,
-    [query.parents.map((parent) => parent.eventNid), query.parents.map((parent) => parent.upTo), query.userId, query.ignoredUsers],
+    [
+      query.parents.map((parent) => parent.eventNid),
+      query.parents.map((parent) => parent.upTo),
+      query.userId,
+      query.ignoredUsers,
+    ],
   )
 }
 
 /** Reads for each event its latest valid edit. Spec: client-server-api § Validity of replacement events. */
-export async function getLatestEdits(tx: Queryable, parents: readonly ParentEvent[]): Promise<(EventRecord & { readonly relatesTo: string })[]> {
+export async function getLatestEdits(
+  tx: Queryable,
+  parents: readonly ParentEvent[],
+): Promise<(EventRecord & { readonly relatesTo: string })[]> {
   return tx.query(
     'get_latest_edits',
     `SELECT DISTINCT ON (e.relates_to) ${EVENT_COLUMNS}, e.relates_to AS "relatesTo"
@@ -111,7 +119,14 @@ export async function getChildren(tx: Queryable, query: ChildrenQuery): Promise<
       WHERE e.position BETWEEN $6 AND $7 AND e.flags = 0 AND ($3::text IS NULL OR e.relation_type = $3) AND ($4::text IS NULL OR e.type = $4)
       ORDER BY e.position ${query.direction === 'b' ? 'DESC' : 'ASC'} LIMIT $8`,
     [
-      query.roomId, query.parentId, query.relType ?? null, query.eventType ?? null, query.depthMax, query.low, query.high, query.limit,
+      query.roomId,
+      query.parentId,
+      query.relType ?? null,
+      query.eventType ?? null,
+      query.depthMax,
+      query.low,
+      query.high,
+      query.limit,
     ],
   )
 }

@@ -11,7 +11,12 @@ interface Report {
 /** Stores the report of an event. */
 export async function insertEventReport(
   tx: Queryable,
-  report: Report & { readonly roomId: RoomId; readonly eventId: EventId; readonly reason: string | undefined; readonly score: number | undefined },
+  report: Report & {
+    readonly roomId: RoomId
+    readonly eventId: EventId
+    readonly reason: string | undefined
+    readonly score: number | undefined
+  },
 ): Promise<void> {
   await tx.query(
     'insert_event_report',
@@ -21,7 +26,10 @@ export async function insertEventReport(
 }
 
 /** Stores the report of a room. */
-export async function insertRoomReport(tx: Queryable, report: Report & { readonly roomId: RoomId; readonly reason: string }): Promise<void> {
+export async function insertRoomReport(
+  tx: Queryable,
+  report: Report & { readonly roomId: RoomId; readonly reason: string },
+): Promise<void> {
   await tx.query(
     'insert_room_report',
     `INSERT INTO room_reports (received_ts_ms, room_id, reporter, reason) VALUES ($1, $2, $3, $4)`,
@@ -30,7 +38,10 @@ export async function insertRoomReport(tx: Queryable, report: Report & { readonl
 }
 
 /** Stores the report of a user. */
-export async function insertUserReport(tx: Queryable, report: Report & { readonly userId: UserId; readonly reason: string }): Promise<void> {
+export async function insertUserReport(
+  tx: Queryable,
+  report: Report & { readonly userId: UserId; readonly reason: string },
+): Promise<void> {
   await tx.query(
     'insert_user_report',
     `INSERT INTO user_reports (received_ts_ms, user_id, reporter, reason) VALUES ($1, $2, $3, $4)`,

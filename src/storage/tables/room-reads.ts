@@ -12,7 +12,11 @@ const COLUMNS = `r.room_id AS "roomId", r.room_version AS "roomVersion", e.event
 /** Reads single slots of one room as of a position. */
 export async function getRoomSlots(
   tx: Queryable,
-  key: { readonly roomId: string; readonly position: number; readonly slots: readonly { readonly type: string; readonly stateKey: string }[] },
+  key: {
+    readonly roomId: string
+    readonly position: number
+    readonly slots: readonly { readonly type: string; readonly stateKey: string }[]
+  },
 ): Promise<RoomStateRow[]> {
   return tx.query(
     'get_room_slots',
@@ -47,7 +51,10 @@ export async function getRoomStateAsOf(
 }
 
 /** Reads a room's member events as of a position. */
-export async function getMembersAsOf(tx: Queryable, key: { readonly roomId: string; readonly position: number }): Promise<RoomStateRow[]> {
+export async function getMembersAsOf(
+  tx: Queryable,
+  key: { readonly roomId: string; readonly position: number },
+): Promise<RoomStateRow[]> {
   return tx.query(
     'get_members_as_of',
     `SELECT ${COLUMNS} FROM rooms r
@@ -60,7 +67,10 @@ export async function getMembersAsOf(tx: Queryable, key: { readonly roomId: stri
 }
 
 /** Reads how many users are joined to rooms. */
-export async function getJoinedCounts(tx: Queryable, roomIds: readonly RoomId[]): Promise<{ readonly roomId: RoomId; readonly joinedCount: number }[]> {
+export async function getJoinedCounts(
+  tx: Queryable,
+  roomIds: readonly RoomId[],
+): Promise<{ readonly roomId: RoomId; readonly joinedCount: number }[]> {
   return tx.query(
     'get_joined_counts',
     `SELECT r.room_id AS "roomId", h.joined_count AS "joinedCount" FROM rooms r JOIN room_head h USING (room_nid) WHERE r.room_id = ANY($1)`,

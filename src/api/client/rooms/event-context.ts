@@ -27,7 +27,7 @@ export const getEventContext = clientEndpoint({
     })
     return new SerializedJson(
       `{"start":"${formatPageToken(context.startPosition)}","end":"${formatPageToken(context.endPosition)}","event":${context.event}` +
-      `,"events_before":[${context.before.join(',')}],"events_after":[${context.after.join(',')}],"state":[${context.state.join(',')}]}`,
+        `,"events_before":[${context.before.join(',')}],"events_after":[${context.after.join(',')}],"state":[${context.state.join(',')}]}`,
     )
   },
 })

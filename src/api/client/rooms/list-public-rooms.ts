@@ -53,7 +53,8 @@ export const getPublicRooms = clientEndpoint({
   }),
   async handler({ query, requester }, ctx) {
     // The specification lets anybody ask; the option decides. Behaviour of Synapse.
-    if (!requester && !ctx.config.rooms.allowPublicRoomsWithoutAuth) throw new MatrixError('M_MISSING_TOKEN', 'Missing access token')
+    if (!requester && !ctx.config.rooms.allowPublicRoomsWithoutAuth)
+      throw new MatrixError('M_MISSING_TOKEN', 'Missing access token')
     checkServer(query.server, ctx)
     return ctx.publicRooms.list({ limit: limitOf(query.limit), since: query.since, searchTerm: undefined, roomTypes: undefined })
   },
@@ -70,10 +71,14 @@ export const queryPublicRooms = clientEndpoint({
   body: Type.Object({
     limit: Type.Optional(Type.Integer()),
     since: Type.Optional(Type.String({ maxLength: 500 })),
-    filter: Type.Optional(Type.Object({
-      generic_search_term: Type.Optional(Type.Union([Type.String({ maxLength: 500 }), Type.Null()])),
-      room_types: Type.Optional(Type.Union([Type.Array(Type.Union([Type.String(), Type.Null()]), { maxItems: 100 }), Type.Null()])),
-    })),
+    filter: Type.Optional(
+      Type.Object({
+        generic_search_term: Type.Optional(Type.Union([Type.String({ maxLength: 500 }), Type.Null()])),
+        room_types: Type.Optional(
+          Type.Union([Type.Array(Type.Union([Type.String(), Type.Null()]), { maxItems: 100 }), Type.Null()]),
+        ),
+      }),
+    ),
     include_all_networks: Type.Optional(Type.Boolean()),
     third_party_instance_id: Type.Optional(Type.String()),
   }),

@@ -3,7 +3,12 @@ import { SerializedJson } from '../../../http/endpoint.ts'
 import { parseRoomId } from '../../../protocol/ids.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 import {
-  FILTER_CHARACTERS_MAX, formatPageToken, parsePageLimit, parsePageToken, parseQueryFilter, TOKEN_CHARACTERS_MAX,
+  FILTER_CHARACTERS_MAX,
+  formatPageToken,
+  parsePageLimit,
+  parsePageToken,
+  parseQueryFilter,
+  TOKEN_CHARACTERS_MAX,
 } from './page-parameters.ts'
 
 /** Reads a page of a room's history. Errors: M_FORBIDDEN, M_INVALID_PARAM, M_BAD_JSON. Spec: message_pagination.yaml. */

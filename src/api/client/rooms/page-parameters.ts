@@ -24,7 +24,10 @@ export function formatPageToken(position: number): string {
 }
 
 /** Checks a page's size. Throws M_INVALID_PARAM. */
-export function parsePageLimit(limit: number | undefined, options: { readonly max?: number; readonly min?: number } = {}): number {
+export function parsePageLimit(
+  limit: number | undefined,
+  options: { readonly max?: number; readonly min?: number } = {},
+): number {
   const { max = PAGE_EVENTS_MAX, min = 1 } = options
   if (limit === undefined) return Math.min(PAGE_EVENTS_DEFAULT, max)
   if (limit < 0) throw invalidParam('The limit must not be negative')

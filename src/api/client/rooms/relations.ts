@@ -22,7 +22,13 @@ const QUERY = Type.Object({
 
 interface RelationsInput {
   readonly params: { readonly roomId: string; readonly eventId: string; readonly relType?: string; readonly eventType?: string }
-  readonly query: { readonly from?: string; readonly to?: string; readonly limit?: number; readonly dir?: 'b' | 'f'; readonly recurse?: boolean }
+  readonly query: {
+    readonly from?: string
+    readonly to?: string
+    readonly limit?: number
+    readonly dir?: 'b' | 'f'
+    readonly recurse?: boolean
+  }
   readonly requester: Requester
 }
 

@@ -18,7 +18,9 @@ export const getRoomSummary = clientEndpoint({
   query: Type.Object({ via: Type.Optional(Type.Array(Type.String(), { maxItems: 100 })) }),
   async handler({ params, requester }, ctx) {
     const { roomIdOrAlias } = params
-    const roomId = roomIdOrAlias.startsWith('#') ? await ctx.roomAliases.getRoomId(parseRoomAlias(roomIdOrAlias)) : parseRoomId(roomIdOrAlias)
+    const roomId = roomIdOrAlias.startsWith('#')
+      ? await ctx.roomAliases.getRoomId(parseRoomAlias(roomIdOrAlias))
+      : parseRoomId(roomIdOrAlias)
     if (roomId === undefined) throw new MatrixError('M_NOT_FOUND', 'Room not found')
     return ctx.roomPreviews.get(roomId, requester.userId)
   },

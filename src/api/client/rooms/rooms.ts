@@ -6,7 +6,9 @@ import { clientEndpoint } from '../client-endpoint.ts'
 import { parsePageToken, TOKEN_CHARACTERS_MAX } from './page-parameters.ts'
 
 const ROOM = '/_matrix/client/v3/rooms/:roomId'
-const MEMBERSHIP = Type.Union((['join', 'invite', 'knock', 'leave', 'ban'] as const).map((membership) => Type.Literal(membership)))
+const MEMBERSHIP = Type.Union(
+  (['join', 'invite', 'knock', 'leave', 'ban'] as const).map((membership) => Type.Literal(membership)),
+)
 
 /** Reads one event. Errors: M_NOT_FOUND. Spec: rooms.yaml. */
 export const getOneRoomEvent = clientEndpoint({

@@ -18,17 +18,25 @@ const KEYS = ['content.body', 'content.name', 'content.topic'] as const
 const ROOM_EVENTS = Type.Object({
   search_term: Type.String({ maxLength: 2000 }),
   keys: Type.Optional(Type.Array(Type.Union(KEYS.map((key) => Type.Literal(key))), { maxItems: 10 })),
-  filter: Type.Optional(Type.Object({ rooms: Type.Optional(Type.Array(Type.String())), not_rooms: Type.Optional(Type.Array(Type.String())) })),
+  filter: Type.Optional(
+    Type.Object({ rooms: Type.Optional(Type.Array(Type.String())), not_rooms: Type.Optional(Type.Array(Type.String())) }),
+  ),
   order_by: Type.Optional(Type.Union([Type.Literal('recent'), Type.Literal('rank')])),
-  event_context: Type.Optional(Type.Object({
-    before_limit: Type.Optional(Type.Integer({ minimum: 0 })),
-    after_limit: Type.Optional(Type.Integer({ minimum: 0 })),
-    include_profile: Type.Optional(Type.Boolean()),
-  })),
+  event_context: Type.Optional(
+    Type.Object({
+      before_limit: Type.Optional(Type.Integer({ minimum: 0 })),
+      after_limit: Type.Optional(Type.Integer({ minimum: 0 })),
+      include_profile: Type.Optional(Type.Boolean()),
+    }),
+  ),
   include_state: Type.Optional(Type.Boolean()),
-  groupings: Type.Optional(Type.Object({
-    group_by: Type.Optional(Type.Array(Type.Object({ key: Type.Union([Type.Literal('room_id'), Type.Literal('sender')]) }), { maxItems: 10 })),
-  })),
+  groupings: Type.Optional(
+    Type.Object({
+      group_by: Type.Optional(
+        Type.Array(Type.Object({ key: Type.Union([Type.Literal('room_id'), Type.Literal('sender')]) }), { maxItems: 10 }),
+      ),
+    }),
+  ),
 })
 
 /** Searches messages in the user's rooms. Errors: M_BAD_JSON, M_INVALID_PARAM. Spec: search.yaml. */
@@ -58,11 +66,13 @@ export const search = clientEndpoint({
     const { event_context: contextWish } = wish
     const [hits, contexts, states] = await Promise.all([
       ctx.searchAnswers.writeHits(reader, results),
-      contextWish === undefined ? undefined : ctx.searchAnswers.getContexts(reader, results, {
-        beforeLimit: Math.min(contextWish.before_limit ?? CONTEXT_EVENTS_DEFAULT, CONTEXT_EVENTS_MAX),
-        afterLimit: Math.min(contextWish.after_limit ?? CONTEXT_EVENTS_DEFAULT, CONTEXT_EVENTS_MAX),
-        includesProfiles: contextWish.include_profile ?? false,
-      }),
+      contextWish === undefined
+        ? undefined
+        : ctx.searchAnswers.getContexts(reader, results, {
+            beforeLimit: Math.min(contextWish.before_limit ?? CONTEXT_EVENTS_DEFAULT, CONTEXT_EVENTS_MAX),
+            afterLimit: Math.min(contextWish.after_limit ?? CONTEXT_EVENTS_DEFAULT, CONTEXT_EVENTS_MAX),
+            includesProfiles: contextWish.include_profile ?? false,
+          }),
       wish.include_state === true ? ctx.searchAnswers.getStates(requester.userId, results) : undefined,
     ])
     return new SerializedJson(writeAnswer(results, wish, { hits, contexts, states }))
@@ -72,7 +82,11 @@ export const search = clientEndpoint({
 function writeAnswer(
   results: SearchResults,
   wish: Static<typeof ROOM_EVENTS>,
-  parts: { hits: readonly string[]; contexts: readonly HitContext[] | undefined; states: ReadonlyMap<string, readonly string[]> | undefined },
+  parts: {
+    hits: readonly string[]
+    contexts: readonly HitContext[] | undefined
+    states: ReadonlyMap<string, readonly string[]> | undefined
+  },
 ): string {
   const { hits, contexts, states } = parts
   const texts = results.hits.map((hit, index) => {
@@ -80,9 +94,11 @@ function writeAnswer(
     return `{"rank":${hit.rank},"result":${hits[index] ?? '{}'}${context ? `,"context":${writeContext(context)}` : ''}}`
   })
   let text = `{"count":${results.count},"highlights":${JSON.stringify(results.highlights)},"results":[${texts.join(',')}]`
-  if (states) text += `,"state":{${Array.from(states, ([roomId, events]) => `${JSON.stringify(roomId)}:[${events.join(',')}]`).join(',')}}`
+  if (states)
+    text += `,"state":{${Array.from(states, ([roomId, events]) => `${JSON.stringify(roomId)}:[${events.join(',')}]`).join(',')}}`
   const groupKeys = wish.groupings?.group_by?.map((group) => group.key) ?? []
-  if (groupKeys.length > 0) text += `,"groups":${JSON.stringify(Object.fromEntries(groupKeys.map((key) => [key, groupHits(results, key)])))}`
+  if (groupKeys.length > 0)
+    text += `,"groups":${JSON.stringify(Object.fromEntries(groupKeys.map((key) => [key, groupHits(results, key)])))}`
   if (results.nextBatch !== undefined) text += `,"next_batch":"${results.nextBatch}"`
   return `{"search_categories":{"room_events":${text}}}}`
 }
@@ -97,9 +113,14 @@ function writeContext(context: HitContext): string {
 
 function groupHits(results: SearchResults, key: 'room_id' | 'sender'): Record<string, object> {
   const groups = Map.groupBy(results.hits, ({ stored }) => (key === 'sender' ? stored.event.sender : stored.event.roomId))
-  return Object.fromEntries(Array.from(groups, ([value, hits], order) => [value, {
-    order,
-    results: hits.map((hit) => hit.stored.event.eventId),
-    ...(results.nextBatch === undefined ? {} : { next_batch: groupToken(results.nextBatch, { key, value }) }),
-  }]))
+  return Object.fromEntries(
+    Array.from(groups, ([value, hits], order) => [
+      value,
+      {
+        order,
+        results: hits.map((hit) => hit.stored.event.eventId),
+        ...(results.nextBatch === undefined ? {} : { next_batch: groupToken(results.nextBatch, { key, value }) }),
+      },
+    ]),
+  )
 }

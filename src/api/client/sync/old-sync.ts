@@ -52,7 +52,7 @@ export const initialSync = clientEndpoint({
     })
     return new SerializedJson(
       `{"end":"${formatPageToken(snapshot.position)}","rooms":[${snapshot.rooms.join(',')}],"presence":[${snapshot.presence.join(',')}]` +
-      `,"account_data":[${snapshot.accountData.join(',')}]}`,
+        `,"account_data":[${snapshot.accountData.join(',')}]}`,
     )
   },
 })
@@ -67,6 +67,8 @@ export const getOneEvent = clientEndpoint({
   auth: 'guest',
   params: Type.Object({ eventId: Type.String() }),
   async handler({ params, requester }, ctx) {
-    return new SerializedJson(await ctx.roomMessages.getEvent(await ctx.roomMessages.readerOf(requester), undefined, parseEventId(params.eventId)))
+    return new SerializedJson(
+      await ctx.roomMessages.getEvent(await ctx.roomMessages.readerOf(requester), undefined, parseEventId(params.eventId)),
+    )
   },
 })

@@ -41,7 +41,8 @@ export class RoomAccess {
     if (own?.membership === 'join') return { roomId, userId, isJoined: true, statePosition: NOW, eventsUpTo: NOW }
     const view = await this.#views.get(userId, roomId)
     const leftAt = own === undefined || own.isForgotten ? undefined : view.lastLeftPosition
-    if (leftAt !== undefined) return { roomId, userId, isJoined: false, statePosition: leftAt, eventsUpTo: view.isWorldReadableNow ? NOW : leftAt }
+    if (leftAt !== undefined)
+      return { roomId, userId, isJoined: false, statePosition: leftAt, eventsUpTo: view.isWorldReadableNow ? NOW : leftAt }
     return view.isWorldReadableNow ? { roomId, userId, isJoined: false, statePosition: NOW, eventsUpTo: NOW } : undefined
   }
 

@@ -79,14 +79,20 @@ export class RoomMessages {
   async getPage(reader: RoomReader, request: MessagesRequest): Promise<MessagesPage> {
     const { roomId, direction, limit, filter } = request
     const { userId } = reader.viewer
-    const [reading, view] = await Promise.all([this.#deps.access.getReading(userId, roomId), this.#deps.views.get(userId, roomId)])
+    const [reading, view] = await Promise.all([
+      this.#deps.access.getReading(userId, roomId),
+      this.#deps.views.get(userId, roomId),
+    ])
     const head = Math.min(this.#deps.hub.head('events'), reading.eventsUpTo)
     const startPosition = request.from ?? (direction === 'b' ? head : 0)
     const range =
       direction === 'b'
         ? { low: (request.to ?? 0) + 1, high: Math.min(startPosition, head) }
         : { low: startPosition + 1, high: Math.min(request.to ?? head, head) }
-    const page = await this.#deps.pages.read({ roomId, direction, limit, ...range }, { view, filter, ignoredUsers: reader.ignoredUsers })
+    const page = await this.#deps.pages.read(
+      { roomId, direction, limit, ...range },
+      { view, filter, ignoredUsers: reader.ignoredUsers },
+    )
     const [chunk, state] = await Promise.all([
       this.write(reader.viewer, view, page.events),
       filter?.lazyLoadMembers === true ? this.#getMembersOf(roomId, page.events) : undefined,
@@ -114,7 +120,11 @@ export class RoomMessages {
   }
 
   /** Finds an event that the user may see, together with the user's view. Throws M_NOT_FOUND. */
-  async getVisibleEvent(reader: RoomReader, roomId: RoomId | undefined, eventId: EventId): Promise<{ stored: StoredEvent; view: RoomView }> {
+  async getVisibleEvent(
+    reader: RoomReader,
+    roomId: RoomId | undefined,
+    eventId: EventId,
+  ): Promise<{ stored: StoredEvent; view: RoomView }> {
     const stored = await this.#deps.events.getEvent(eventId)
     if (!stored || (roomId !== undefined && stored.event.roomId !== roomId)) throw notFound()
     const view = await this.#deps.views.get(reader.viewer.userId, stored.event.roomId)
@@ -126,12 +136,22 @@ export class RoomMessages {
   /** Reads an event with its neighbours and the state after the last of them. Throws M_NOT_FOUND. Spec: event_context.yaml. */
   async getContext(
     reader: RoomReader,
-    request: { readonly roomId: RoomId; readonly eventId: EventId; readonly limit: number; readonly filter: EventFilter | undefined },
+    request: {
+      readonly roomId: RoomId
+      readonly eventId: EventId
+      readonly limit: number
+      readonly filter: EventFilter | undefined
+    },
   ): Promise<EventContext> {
     const { roomId, eventId, filter } = request
     const { stored, view } = await this.getVisibleEvent(reader, roomId, eventId)
     const beforeLimit = Math.floor(request.limit / 2)
-    const { before, after } = await this.getNeighbours(reader, view, { stored, beforeLimit, afterLimit: request.limit - beforeLimit, filter })
+    const { before, after } = await this.getNeighbours(reader, view, {
+      stored,
+      beforeLimit,
+      afterLimit: request.limit - beforeLimit,
+      filter,
+    })
     const events = [...before.events, stored, ...after.events]
     const lastPosition = after.events.at(-1)?.position ?? stored.position ?? 0
     const [texts, state] = await Promise.all([
@@ -154,7 +174,12 @@ export class RoomMessages {
   async getNeighbours(
     reader: RoomReader,
     view: RoomView,
-    request: { readonly stored: StoredEvent; readonly beforeLimit: number; readonly afterLimit: number; readonly filter: EventFilter | undefined },
+    request: {
+      readonly stored: StoredEvent
+      readonly beforeLimit: number
+      readonly afterLimit: number
+      readonly filter: EventFilter | undefined
+    },
   ): Promise<{ before: RoomPage; after: RoomPage }> {
     const { stored, filter } = request
     const position = stored.position ?? 0
@@ -166,13 +191,21 @@ export class RoomMessages {
         : this.#deps.pages.read({ roomId, direction: 'b', low: 1, high: position - 1, limit: request.beforeLimit }, wish),
       request.afterLimit === 0
         ? { events: [], end: position, isExhausted: false }
-        : this.#deps.pages.read({ roomId, direction: 'f', low: position + 1, high: this.#deps.hub.head('events'), limit: request.afterLimit }, wish),
+        : this.#deps.pages.read(
+            { roomId, direction: 'f', low: position + 1, high: this.#deps.hub.head('events'), limit: request.afterLimit },
+            wish,
+          ),
     ])
     return { before, after }
   }
 
   /** The state as of a position that a filter keeps; with lazy loading, of the members only those who sent the events. */
-  async getStateForEvents(roomId: RoomId, position: number, events: readonly StoredEvent[], filter: EventFilter | undefined): Promise<string[]> {
+  async getStateForEvents(
+    roomId: RoomId,
+    position: number,
+    events: readonly StoredEvent[],
+    filter: EventFilter | undefined,
+  ): Promise<string[]> {
     const members = filter?.lazyLoadMembers === true ? [...new Set(events.map((stored) => stored.event.sender))] : undefined
     const rows = await getRoomStateAsOf(this.#deps.database, { roomId, position, members })
     return rows.filter((row) => isWanted(row, filter)).map(writeStateRow)
@@ -187,7 +220,11 @@ export class RoomMessages {
       position,
       slots: Array.from(senders, (sender) => ({ type: 'm.room.member', stateKey: sender })),
     })
-    const inChunk = new Set(events.map(({ event }) => (event.stateKey === undefined ? '' : `${stateSlotKey(event.type, event.stateKey)} ${event.eventId}`)))
+    const inChunk = new Set(
+      events.map(({ event }) =>
+        event.stateKey === undefined ? '' : `${stateSlotKey(event.type, event.stateKey)} ${event.eventId}`,
+      ),
+    )
     return rows.filter((row) => !inChunk.has(`${stateSlotKey(row.type, row.stateKey)} ${row.eventId}`)).map(writeStateRow)
   }
 }

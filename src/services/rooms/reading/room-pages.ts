@@ -68,7 +68,9 @@ export class RoomPages {
 
   async #keep(events: readonly StoredEvent[], wish: PageWish, roomId: RoomId): Promise<StoredEvent[]> {
     const { filter } = wish
-    const visible = wish.view.filter(events).filter((stored) => stored.event.stateKey !== undefined || !wish.ignoredUsers.has(stored.event.sender))
+    const visible = wish.view
+      .filter(events)
+      .filter((stored) => stored.event.stateKey !== undefined || !wish.ignoredUsers.has(stored.event.sender))
     if (filter === undefined || filter.matchesEverything) return visible
     const relatedBy = filter.needsRelations ? await this.#getRelated(visible) : undefined
     return visible.filter((stored) => {
@@ -78,7 +80,10 @@ export class RoomPages {
   }
 
   async #getRelated(events: readonly StoredEvent[]): Promise<Map<string, { sender: string; relType: string }[]>> {
-    const rows = await getRelationsOf(this.#database, events.map((stored) => stored.event.eventId))
+    const rows = await getRelationsOf(
+      this.#database,
+      events.map((stored) => stored.event.eventId),
+    )
     return Map.groupBy(rows, (row) => row.relatesTo)
   }
 }

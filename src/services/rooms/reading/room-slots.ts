@@ -27,13 +27,18 @@ export class RoomSlots {
     position: number = NOW,
   ): Promise<AuthStateLookup> {
     const records = await getRoomSlots(this.#database, { roomId, position, slots })
-    const events = new Map<string, MatrixEvent>(records.map((record) => [stateSlotKey(record.type, record.stateKey), stateRecordToEvent(record)]))
+    const events = new Map<string, MatrixEvent>(
+      records.map((record) => [stateSlotKey(record.type, record.stateKey), stateRecordToEvent(record)]),
+    )
     return (type, stateKey) => events.get(stateSlotKey(type, stateKey))
   }
 
   /** Reads the power levels in force; undefined where the room is not known. */
   async getPowerLevels(roomId: RoomId): Promise<PowerLevels | undefined> {
-    const lookup = await this.get(roomId, [{ type: 'm.room.power_levels', stateKey: '' }, { type: 'm.room.create', stateKey: '' }])
+    const lookup = await this.get(roomId, [
+      { type: 'm.room.power_levels', stateKey: '' },
+      { type: 'm.room.create', stateKey: '' },
+    ])
     const create = lookup('m.room.create', '')
     const roomVersion = create && getRoomVersion(create.roomVersion)
     return roomVersion && getPowerLevelsOf(roomVersion, lookup)

@@ -42,7 +42,10 @@ export class RoomStates {
   }
 
   /** One slot. Throws M_FORBIDDEN, M_NOT_FOUND. Spec: rooms.yaml, getRoomStateWithKey. */
-  async getOne(userId: UserId, slot: { readonly roomId: RoomId; readonly type: string; readonly stateKey: string }): Promise<MatrixEvent> {
+  async getOne(
+    userId: UserId,
+    slot: { readonly roomId: RoomId; readonly type: string; readonly stateKey: string },
+  ): Promise<MatrixEvent> {
     const { roomId, type, stateKey } = slot
     const { statePosition } = await this.#access.getReading(userId, roomId)
     const [row] = await getRoomSlots(this.#database, { roomId, position: statePosition, slots: [{ type, stateKey }] })
@@ -61,7 +64,9 @@ export class RoomStates {
       const membership = parseMembership(event.content)
       // Both parameters together mean "or". Spec: rooms.yaml.
       const isKept =
-        (wanted === undefined && unwanted === undefined) || membership === wanted || (unwanted !== undefined && membership !== unwanted)
+        (wanted === undefined && unwanted === undefined) ||
+        membership === wanted ||
+        (unwanted !== undefined && membership !== unwanted)
       if (isKept) texts.push(toClientEventJson(event))
     }
     return texts
@@ -75,10 +80,13 @@ export class RoomStates {
       const { content, stateKey } = stateRecordToEvent(row)
       if (parseMembership(content) !== 'join' || stateKey === undefined) continue
       const { displayname: displayName, avatar_url: avatarUrl } = content
-      entries.push([stateKey, {
-        ...(typeof displayName === 'string' ? { display_name: displayName } : {}),
-        ...(typeof avatarUrl === 'string' && MXC.test(avatarUrl) ? { avatar_url: avatarUrl } : {}),
-      }])
+      entries.push([
+        stateKey,
+        {
+          ...(typeof displayName === 'string' ? { display_name: displayName } : {}),
+          ...(typeof avatarUrl === 'string' && MXC.test(avatarUrl) ? { avatar_url: avatarUrl } : {}),
+        },
+      ])
     }
     return Object.fromEntries(entries)
   }

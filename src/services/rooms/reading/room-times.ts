@@ -38,6 +38,9 @@ export class RoomTimes {
       if (found) return { eventId: found.event.eventId, timestampMs: found.event.originServerTs }
       if (records.length < PAGE_EVENTS) break
     }
-    throw new MatrixError('M_NOT_FOUND', `Unable to find event from ${request.timestampMs} in ${request.direction === 'f' ? 'forward' : 'backward'} direction`)
+    throw new MatrixError(
+      'M_NOT_FOUND',
+      `Unable to find event from ${request.timestampMs} in ${request.direction === 'f' ? 'forward' : 'backward'} direction`,
+    )
   }
 }

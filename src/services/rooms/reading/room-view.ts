@@ -28,7 +28,8 @@ export class RoomView {
     const items = events.flatMap((stored) =>
       stored.position === undefined || stored.flags !== 0
         ? []
-        : [{ position: stored.position, type: stored.event.type, stateKey: stored.event.stateKey, stored }])
+        : [{ position: stored.position, type: stored.event.type, stateKey: stored.event.stateKey, stored }],
+    )
     return filterVisible(items, this.#history, { userId: this.#userId }).map((item) => item.stored)
   }
 

@@ -136,6 +136,18 @@ describe('history visibility', () => {
     expect(await membershipAt(after)).toBe('join')
   })
 
+  test('the transaction id is shown to the device that sent it, and to nobody else', async () => {
+    const roomId = await alice.createRoom({ preset: 'public_chat' })
+    await bob.join(roomId)
+    const event = await alice.sendText(roomId, 'mine', 'txn-of-alice')
+    const other = await alice.loginAgain()
+    const transactionOf = async (client: TestClient) =>
+      (await client.get<{ unsigned: { transaction_id?: string } }>(roomPath(roomId, 'event', event))).unsigned.transaction_id
+    expect(await transactionOf(alice)).toBe('txn-of-alice')
+    expect(await transactionOf(other)).toBeUndefined()
+    expect(await transactionOf(bob)).toBeUndefined()
+  })
+
   test('messages of ignored users are left out, their state is not', async () => {
     const roomId = await alice.createRoom({ preset: 'public_chat' })
     await carol.join(roomId)

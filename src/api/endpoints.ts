@@ -14,6 +14,7 @@ import { requestOpenIdToken } from './client/account/openid.ts'
 import { changePassword, getPasswordPolicy } from './client/account/password-management.ts'
 import { getTokenOwner } from './client/account/whoami.ts'
 import { deleteRoomTag, getRoomTags, setRoomTag } from './client/account/tags.ts'
+import { searchUserDirectory } from './client/account/users.ts'
 import { generateLoginToken } from './client/auth/login-token.ts'
 import { getLoginFlows, login } from './client/auth/login.ts'
 import { logout, logoutAll } from './client/auth/logout.ts'
@@ -75,7 +76,7 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   getDevices, getDevice, updateDevice, deleteDevice, deleteDevices,
   setAccountData, getAccountData, deleteAccountData, setAccountDataPerRoom, getAccountDataPerRoom, deleteAccountDataPerRoom,
   getRoomTags, setRoomTag, deleteRoomTag,
-  getUserProfile, getProfileField, setProfileField, deleteProfileField,
+  searchUserDirectory, getUserProfile, getProfileField, setProfileField, deleteProfileField,
 
   // sync
   defineFilter, getFilter, setTyping, setPresence, getPresence,

@@ -5,6 +5,7 @@ import { FilterStore } from '../services/user-data/filter-store.ts'
 import { Profiles } from '../services/user-data/profiles.ts'
 import type { AvatarPolicy } from '../services/user-data/profiles.ts'
 import { Tags } from '../services/user-data/tags.ts'
+import { UserDirectory } from '../services/user-data/user-directory.ts'
 import type { Core } from './assemble-core.ts'
 
 /** What users keep for themselves and show of themselves. */
@@ -15,6 +16,7 @@ export interface UserDataServices {
   readonly profiles: Profiles
   readonly typing: Typing
   readonly presence: Presence
+  readonly userDirectory: UserDirectory
   /** Must run after the streams' heads were set. */
   start(): Promise<void>
   stop(): Promise<void>
@@ -45,6 +47,11 @@ export function assembleUserData(core: Core, deps: { avatarPolicy: AvatarPolicy 
     rateLimiter: core.rateLimiter,
     options: { ...presenceOptions, serverName, excludedRooms: config.rooms.excludeRoomsFromPresence, rateLimit: config.ratelimits.rcPresence.perUser },
   })
+  const userDirectory = new UserDirectory({
+    database, hub,
+    background: core.background,
+    options: { ...config.users.userDirectory, serverName },
+  })
   return {
     accountData,
     tags: new Tags({ accountData }),
@@ -52,12 +59,15 @@ export function assembleUserData(core: Core, deps: { avatarPolicy: AvatarPolicy 
     profiles,
     typing,
     presence,
+    userDirectory,
     async start() {
       accountData.start()
       await typing.start()
       await presence.start()
+      await userDirectory.start()
     },
     async stop() {
+      userDirectory.stop()
       typing.close()
       await presence.close()
     },

@@ -36,6 +36,7 @@ import type { AccountData } from '../../services/user-data/account-data.ts'
 import type { FilterStore } from '../../services/user-data/filter-store.ts'
 import type { Profiles } from '../../services/user-data/profiles.ts'
 import type { Tags } from '../../services/user-data/tags.ts'
+import type { UserDirectory } from '../../services/user-data/user-directory.ts'
 import type { Clock } from '../../util/clock.ts'
 
 /** The services that client endpoints may call; process/assemble.ts makes it. */
@@ -58,6 +59,7 @@ export interface ClientContext {
   readonly profiles: Profiles
   readonly typing: Typing
   readonly presence: Presence
+  readonly userDirectory: UserDirectory
   readonly mediaRepository: MediaRepository
   readonly thumbnails: Thumbnails
   readonly receipts: Receipts

@@ -67,5 +67,6 @@ EXCEPTION
     RAISE NOTICE 'pg_trgm is not available: message search finds whole words and their beginnings only';
 END $$;
 
--- Threads of a room by their newest event.
+-- Threads of a room by their newest event, and whether a thread has a newer one.
 CREATE INDEX events_threads ON events (room_nid, position) WHERE relation_type = 'm.thread';
+CREATE INDEX events_thread_replies ON events (room_nid, relates_to, position) WHERE relation_type = 'm.thread';

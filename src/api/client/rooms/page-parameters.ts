@@ -39,3 +39,9 @@ export function parseQueryFilter(text: string | undefined): EventFilter | undefi
   if (text === undefined || text === '') return undefined
   return new EventFilter(parseRoomEventFilter(parseStrictJson(text)), { limitMax: PAGE_EVENTS_MAX })
 }
+
+/** Checks an event type, state key or relation type. Throws M_INVALID_PARAM on what no event can have. */
+export function parseEventText(value: string, what: string): string {
+  if (value.includes('\u0000') || !value.isWellFormed()) throw invalidParam(`The ${what} is malformed`)
+  return value
+}

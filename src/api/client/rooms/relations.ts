@@ -5,7 +5,7 @@ import type { Requester } from '../../../services/accounts/requester.ts'
 import { RECURSION_DEPTH } from '../../../services/relations/relations.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 import type { ClientContext } from '../context.ts'
-import { formatPageToken, parsePageLimit, parsePageToken, TOKEN_CHARACTERS_MAX } from './page-parameters.ts'
+import { formatPageToken, parseEventText, parsePageLimit, parsePageToken, TOKEN_CHARACTERS_MAX } from './page-parameters.ts'
 
 const PATH = '/_matrix/client/v1/rooms/:roomId/relations/:eventId'
 const OLD_PATH = '/_matrix/client/unstable/rooms/:roomId/relations/:eventId'
@@ -75,8 +75,8 @@ async function getRelations({ params, query, requester }: RelationsInput, ctx: C
   const page = await ctx.relations.getChildren(await ctx.roomMessages.readerOf(requester), {
     roomId: parseRoomId(params.roomId),
     eventId: parseEventId(params.eventId),
-    relType: params.relType,
-    eventType: params.eventType,
+    relType: params.relType === undefined ? undefined : parseEventText(params.relType, 'relation type'),
+    eventType: params.eventType === undefined ? undefined : parseEventText(params.eventType, 'event type'),
     direction: query.dir ?? 'b',
     from: parsePageToken(query.from),
     to: parsePageToken(query.to),

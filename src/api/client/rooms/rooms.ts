@@ -3,7 +3,7 @@ import { SerializedJson } from '../../../http/endpoint.ts'
 import { toClientEventJson } from '../../../protocol/events/client-event.ts'
 import { parseEventId, parseRoomId } from '../../../protocol/ids.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
-import { parsePageToken, TOKEN_CHARACTERS_MAX } from './page-parameters.ts'
+import { parseEventText, parsePageToken, TOKEN_CHARACTERS_MAX } from './page-parameters.ts'
 
 const ROOM = '/_matrix/client/v3/rooms/:roomId'
 const MEMBERSHIP = Type.Union(
@@ -51,8 +51,8 @@ export const getRoomStateWithKey = clientEndpoint({
   async handler({ params, query, requester }, ctx) {
     const event = await ctx.roomStates.getOne(requester.userId, {
       roomId: parseRoomId(params.roomId),
-      type: params.eventType,
-      stateKey: params.stateKey ?? '',
+      type: parseEventText(params.eventType, 'event type'),
+      stateKey: parseEventText(params.stateKey ?? '', 'state key'),
     })
     return query.format === 'event' ? new SerializedJson(toClientEventJson(event)) : event.content
   },

@@ -52,7 +52,9 @@ export const getAccountData = clientEndpoint({
   params: globalParams,
   async handler({ params, requester }, ctx) {
     const userId = parseOwnUserId(params.userId, requester)
-    const contentJson = await ctx.accountData.get(userId, params.type)
+    // Push rules have their own tables and their own service.
+    const contentJson =
+      params.type === 'm.push_rules' ? await ctx.pushRules.getAccountDataJson(userId) : await ctx.accountData.get(userId, params.type)
     if (contentJson === undefined) throw new MatrixError('M_NOT_FOUND', 'Account data not found')
     return new SerializedJson(contentJson)
   },

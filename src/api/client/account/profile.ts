@@ -3,6 +3,7 @@ import { SerializedJson } from '../../../http/endpoint.ts'
 import { MatrixError } from '../../../protocol/errors.ts'
 import { parseUserId } from '../../../protocol/ids.ts'
 import type { JsonValue } from '../../../protocol/json.ts'
+import { checkFieldName } from '../../../services/user-data/profile-rules.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 const PATH = '/_matrix/client/v3/profile/:userId'
@@ -48,6 +49,7 @@ export const setProfileField = clientEndpoint({
   params: fieldParams,
   body: Type.Object({}),
   async handler({ params, body, requester }, ctx) {
+    checkFieldName(params.keyName)
     if (!Object.hasOwn(body, params.keyName)) throw new MatrixError('M_MISSING_PARAM', `Missing parameter: ${params.keyName}`)
     const value = (body as Readonly<Record<string, JsonValue>>)[params.keyName] ?? null
     await ctx.profiles.setField(requester, parseUserId(params.userId), params.keyName, value)

@@ -1,5 +1,5 @@
 import type { AuthStateLookup } from '../../../protocol/auth-rules/auth-result.ts'
-import { canSendEvent, getPowerLevelsOf, userPowerLevel } from '../../../protocol/auth-rules/power-levels.ts'
+import { canSendEvent, getPowerLevelsOf } from '../../../protocol/auth-rules/power-levels.ts'
 import type { PowerLevels } from '../../../protocol/auth-rules/power-levels.ts'
 import { stateSlotKey } from '../../../protocol/events/event.ts'
 import type { MatrixEvent } from '../../../protocol/events/event.ts'
@@ -48,11 +48,5 @@ export class RoomSlots {
   async canSendState(roomId: RoomId, userId: UserId, type: string): Promise<boolean> {
     const levels = await this.getPowerLevels(roomId)
     return levels !== undefined && canSendEvent(levels, userId, { type, isState: true })
-  }
-
-  /** The user's power level in the room; 0 where the room is not known. */
-  async getUserLevel(roomId: RoomId, userId: UserId): Promise<number> {
-    const levels = await this.getPowerLevels(roomId)
-    return levels ? userPowerLevel(levels, userId) : 0
   }
 }

@@ -109,6 +109,8 @@ export class HttpServer<Context> {
     try {
       response = await endpoint.run(new ServerRequest(endpoint.method, request, abort.signal), this.#context)
     } catch (error) {
+      // What is left of a body that was read in part would stand before the connection's next request.
+      request.raw.resume()
       response = this.#toErrorResponse(error, request, endpoint.operationId)
     }
     this.#options.onFinished?.({

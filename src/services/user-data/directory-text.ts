@@ -5,7 +5,7 @@ const TERM_CHARS_MAX = 100
 
 /** Brings a text to the form in which users are searched: compatible forms and capitals made the same. */
 export function normalizeDirectoryText(text: string): string {
-  return text.toWellFormed().normalize('NFKC').toLowerCase().replace(/[\u0000\n]/g, ' ')
+  return text.toWellFormed().normalize('NFKC').toLowerCase().replaceAll('\u0000', ' ').replaceAll('\n', ' ')
 }
 
 /** Cuts what somebody typed into parts that must all occur, the longest first. Works without word boundaries, so for any script. */

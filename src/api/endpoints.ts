@@ -31,6 +31,17 @@ import {
   deletePushRule, getPushRule, getPushRuleActions, getPushRules, getPushRulesGlobal, isPushRuleEnabled, setPushRule, setPushRuleActions,
   setPushRuleEnabled,
 } from './client/push/pushrules.ts'
+import { ban, unban } from './client/rooms/banning.ts'
+import { createRoom } from './client/rooms/create-room.ts'
+import { inviteUser } from './client/rooms/inviting.ts'
+import { joinRoom, joinRoomById } from './client/rooms/joining.ts'
+import { kick } from './client/rooms/kicking.ts'
+import { knockRoom } from './client/rooms/knocking.ts'
+import { forgetRoom, leaveRoom } from './client/rooms/leaving.ts'
+import { getJoinedRooms } from './client/rooms/list-joined-rooms.ts'
+import { redactEvent } from './client/rooms/redaction.ts'
+import { sendMessage } from './client/rooms/room-send.ts'
+import { setRoomStateWithKey } from './client/rooms/room-state.ts'
 import { setReadMarker } from './client/rooms/read-markers.ts'
 import { postReceipt } from './client/rooms/receipts.ts'
 import { getCapabilities } from './client/server/capabilities.ts'
@@ -82,6 +93,8 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   defineFilter, getFilter, setTyping, setPresence, getPresence,
 
   // rooms
+  createRoom, sendMessage, setRoomStateWithKey, redactEvent, joinRoom, joinRoomById, leaveRoom, forgetRoom, knockRoom, inviteUser, kick, ban, unban,
+  getJoinedRooms,
   getOneRoomEvent, getRoomState, getRoomStateWithKey, getMembersByRoom, getJoinedMembersByRoom, getRoomEvents, getEventContext,
   getRoomIdByAlias, setRoomAlias, deleteRoomAlias, getLocalAliases,
   getRoomVisibilityOnDirectory, setRoomVisibilityOnDirectory, getPublicRooms, queryPublicRooms,

@@ -11,6 +11,7 @@ import { assembleMedia } from './assemble-media.ts'
 import { assemblePush } from './assemble-push.ts'
 import { assembleRoomDirectory } from './assemble-room-directory.ts'
 import { assembleRoomReading } from './assemble-room-reading.ts'
+import { assembleRoomWriting } from './assemble-room-writing.ts'
 import { assembleRooms } from './assemble-rooms.ts'
 import { assembleUserData } from './assemble-user-data.ts'
 
@@ -37,9 +38,10 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   accounts.onDeactivated.push(({ userId }) => push.pushers.deleteOfUser(userId))
   accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? userData.profiles.clear(userId) : Promise.resolve()))
   accounts.onRegistered.push(({ userId, displayName }) => userData.profiles.create(userId, displayName))
+  const writing = assembleRoomWriting(core, { writer: rooms.writer, directory, userData, accounts })
 
   return {
-    client: { ...accounts, ...userData, ...media, ...push, ...directory, ...reading, config, clock, rateLimiter } as unknown as ClientContext,
+    client: { ...accounts, ...userData, ...media, ...push, ...directory, ...reading, ...writing, config, clock, rateLimiter } as unknown as ClientContext,
     async start() {
       for (const { name, lane, head } of await getLaneHeads(database)) hub.setHead(name as StreamName, lane, head)
       await media.start()

@@ -14,6 +14,7 @@ import type { Receipts } from '../../services/ephemeral/receipts.ts'
 import type { Typing } from '../../services/ephemeral/typing.ts'
 import type { MediaRepository } from '../../services/media/media-repository.ts'
 import type { Thumbnails } from '../../services/media/thumbnails.ts'
+import type { EventCreator } from '../../services/events/event-creator.ts'
 import type { Notifications } from '../../services/push/notifications.ts'
 import type { PushRules } from '../../services/push/push-rules.ts'
 import type { Pushers } from '../../services/push/pushers.ts'
@@ -21,6 +22,8 @@ import type { Relations } from '../../services/relations/relations.ts'
 import type { RoomAliases } from '../../services/rooms/aliases.ts'
 import type { PublicRooms } from '../../services/rooms/public-rooms.ts'
 import type { SpaceHierarchies } from '../../services/rooms/hierarchy.ts'
+import type { MembershipChanges } from '../../services/rooms/membership-changes.ts'
+import type { RoomCreation } from '../../services/rooms/room-creation.ts'
 import type { Memberships } from '../../services/rooms/memberships.ts'
 import type { Reports } from '../../services/rooms/reports.ts'
 import type { RoomPreviews } from '../../services/rooms/summary.ts'
@@ -81,4 +84,7 @@ export interface ClientContext {
   readonly roomTimes: RoomTimes
   readonly reports: Reports
   readonly memberships: Memberships
+  readonly eventCreator: EventCreator
+  readonly membershipChanges: MembershipChanges
+  readonly roomCreation: RoomCreation
 }

@@ -11,6 +11,7 @@ import type { MatrixEvent } from '../../protocol/events/event.ts'
 import { computeReferenceHash } from '../../protocol/hashes.ts'
 import type { EventId, RoomId, ServerName } from '../../protocol/ids.ts'
 import { isJsonObject } from '../../protocol/json.ts'
+import type { JsonObject } from '../../protocol/json.ts'
 import { redactMatrixEvent } from '../../protocol/redaction.ts'
 import type { RoomVersion } from '../../protocol/room-versions/room-version.ts'
 import type { SigningKey } from '../../protocol/signing-key.ts'
@@ -166,7 +167,12 @@ function isEffectiveRedaction(model: RoomModel, event: MatrixEvent, target: Matr
 
 /** `m.relates_to` of an event, where it is well-formed. Spec: client-server-api § Forming relationships between events. */
 export function relationOf(event: MatrixEvent): { type: string; eventId: string } | undefined {
-  const relates = event.content['m.relates_to']
+  return relationOfContent(event.content)
+}
+
+/** The relation that an event with this content has. */
+export function relationOfContent(content: JsonObject): { type: string; eventId: string } | undefined {
+  const relates = content['m.relates_to']
   if (!isJsonObject(relates)) return undefined
   const type = relates['rel_type']
   const eventId = relates['event_id']

@@ -1,0 +1,42 @@
+import { Type } from 'typebox'
+import { parseRoomId } from '../../../protocol/ids.ts'
+import { clientEndpoint } from '../client-endpoint.ts'
+import { reasonContent, resolveRoom } from './room-id-or-alias.ts'
+
+const joinBody = Type.Object({ reason: Type.Optional(Type.String()), third_party_signed: Type.Optional(Type.Object({})) })
+
+/** Joins a room. Idempotent. Errors: M_FORBIDDEN, M_NOT_FOUND, M_LIMIT_EXCEEDED. Spec: joining.yaml. */
+export const joinRoomById = clientEndpoint({
+  operationId: 'joinRoomById',
+  method: 'POST',
+  path: '/_matrix/client/v3/rooms/:roomId/join',
+  group: 'event_sending',
+  auth: 'guest',
+  params: Type.Object({ roomId: Type.String() }),
+  body: joinBody,
+  isBodyOptional: true,
+  isCanonicalBody: true,
+  async handler({ params, body, requester }, ctx) {
+    const roomId = parseRoomId(params.roomId)
+    await ctx.membershipChanges.join(requester, roomId, reasonContent(body.reason))
+    return { room_id: roomId }
+  },
+})
+
+/** Joins a room by id or alias. Idempotent. Errors: M_FORBIDDEN, M_NOT_FOUND, M_LIMIT_EXCEEDED. Spec: joining.yaml. */
+export const joinRoom = clientEndpoint({
+  operationId: 'joinRoom',
+  method: 'POST',
+  path: '/_matrix/client/v3/join/:roomIdOrAlias',
+  group: 'event_sending',
+  auth: 'guest',
+  params: Type.Object({ roomIdOrAlias: Type.String() }),
+  body: joinBody,
+  isBodyOptional: true,
+  isCanonicalBody: true,
+  async handler({ params, body, requester }, ctx) {
+    const roomId = await resolveRoom(params.roomIdOrAlias, ctx.roomAliases)
+    await ctx.membershipChanges.join(requester, roomId, reasonContent(body.reason))
+    return { room_id: roomId }
+  },
+})

@@ -1,0 +1,26 @@
+import { Type } from 'typebox'
+import { parseEventId, parseRoomId } from '../../../protocol/ids.ts'
+import type { JsonObject } from '../../../protocol/json.ts'
+import { clientEndpoint } from '../client-endpoint.ts'
+
+/** Redacts an event. Idempotent by transaction id. Errors: M_FORBIDDEN, M_NOT_FOUND. Spec: redaction.yaml. */
+export const redactEvent = clientEndpoint({
+  operationId: 'redactEvent',
+  method: 'PUT',
+  path: '/_matrix/client/v3/rooms/:roomId/redact/:eventId/:txnId',
+  group: 'event_sending',
+  auth: 'guest',
+  params: Type.Object({ roomId: Type.String(), eventId: Type.String(), txnId: Type.String() }),
+  body: Type.Object({ reason: Type.Optional(Type.String()) }),
+  isBodyOptional: true,
+  isCanonicalBody: true,
+  async handler({ params, body, requester }, ctx) {
+    const eventId = await ctx.eventCreator.redact(requester, {
+      roomId: parseRoomId(params.roomId),
+      eventId: parseEventId(params.eventId),
+      content: body as JsonObject,
+      transactionId: params.txnId,
+    })
+    return { event_id: eventId }
+  },
+})

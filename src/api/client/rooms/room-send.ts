@@ -1,0 +1,28 @@
+import { Type } from 'typebox'
+import { parseRoomId } from '../../../protocol/ids.ts'
+import type { JsonObject } from '../../../protocol/json.ts'
+import { clientEndpoint } from '../client-endpoint.ts'
+
+/**
+ * Sends a message event. Idempotent by transaction id.
+ * Errors: M_FORBIDDEN, M_NOT_FOUND, M_TOO_LARGE, M_BAD_JSON, M_DUPLICATE_ANNOTATION, M_LIMIT_EXCEEDED. Spec: room_send.yaml.
+ */
+export const sendMessage = clientEndpoint({
+  operationId: 'sendMessage',
+  method: 'PUT',
+  path: '/_matrix/client/v3/rooms/:roomId/send/:eventType/:txnId',
+  group: 'event_sending',
+  auth: 'guest',
+  params: Type.Object({ roomId: Type.String(), eventType: Type.String(), txnId: Type.String() }),
+  body: Type.Object({}),
+  isCanonicalBody: true,
+  async handler({ params, body, requester }, ctx) {
+    const eventId = await ctx.eventCreator.send(requester, {
+      roomId: parseRoomId(params.roomId),
+      type: params.eventType,
+      content: body as JsonObject,
+      transactionId: params.txnId,
+    })
+    return { event_id: eventId }
+  },
+})

@@ -1,0 +1,97 @@
+import { EventCreator } from '../services/events/event-creator.ts'
+import type { EventsWriter } from '../services/events/event-intent.ts'
+import { AccountRooms } from '../services/rooms/account-rooms.ts'
+import { InvitePolicy } from '../services/rooms/invite-policy.ts'
+import { MembershipChanges } from '../services/rooms/membership-changes.ts'
+import { ProfilePropagation } from '../services/rooms/profile-propagation.ts'
+import { RestrictedJoins } from '../services/rooms/restricted-joins.ts'
+import { RoomCreation } from '../services/rooms/room-creation.ts'
+import type { AccountServices } from './assemble-accounts.ts'
+import type { Core } from './assemble-core.ts'
+import type { RoomDirectoryServices } from './assemble-room-directory.ts'
+import type { UserDataServices } from './assemble-user-data.ts'
+
+/** What clients write to rooms. */
+export interface RoomWritingServices {
+  readonly eventCreator: EventCreator
+  readonly membershipChanges: MembershipChanges
+  readonly roomCreation: RoomCreation
+}
+
+interface RoomWritingDeps {
+  readonly writer: EventsWriter
+  readonly directory: RoomDirectoryServices
+  readonly userData: UserDataServices
+  readonly accounts: AccountServices
+}
+
+/** Wires writing to rooms, and what accounts and profiles bring about in rooms. */
+export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWritingServices {
+  const { config, database, memberships, rateLimiter, serverName, logger, events } = core
+  const { writer, directory, userData, accounts } = deps
+  const { roomSlots: slots, roomAliases: aliases, roomDirectory } = directory
+  const { rooms, ratelimits, registration } = config
+  const { profiles } = userData
+  const showsInvitedProfile = rooms.includeProfileDataOnInvite
+  const invites = new InvitePolicy({
+    accountData: userData.accountData,
+    rateLimiter,
+    limits: ratelimits.rcInvites,
+    serverName,
+    blocksNonAdmins: rooms.blockNonAdminInvites,
+  })
+  const membershipChanges = new MembershipChanges({
+    writer, memberships, slots, profiles, invites, rateLimiter,
+    restrictedJoins: new RestrictedJoins({ memberships, serverName }),
+    options: {
+      serverName,
+      showsInvitedProfile,
+      forgetsOnLeave: rooms.forgetRoomsOnLeave,
+      allowsPerRoomProfiles: rooms.allowPerRoomProfiles,
+      limits: { joins: ratelimits.rcJoins.local, joinsPerRoom: ratelimits.rcJoinsPerRoom, messages: ratelimits.rcMessage },
+    },
+  })
+  const roomCreation = new RoomCreation({
+    writer, aliases, invites, profiles, rateLimiter,
+    directory: roomDirectory,
+    options: {
+      serverName,
+      showsInvitedProfile,
+      defaultRoomVersion: rooms.defaultRoomVersion,
+      limit: ratelimits.rcRoomCreation,
+      encryptedRooms: rooms.encryptionEnabledByDefaultForRoomType as 'all' | 'invite' | 'off',
+      powerLevelOverrides: rooms.defaultPowerLevelContentOverride,
+    },
+  })
+  const accountRooms = new AccountRooms({
+    aliases, memberships,
+    changes: membershipChanges,
+    creation: roomCreation,
+    options: {
+      serverName,
+      autoJoinRooms: registration.autoJoinRooms,
+      autocreates: registration.autocreateAutoJoinRooms,
+      autocreatesFederated: registration.autocreateAutoJoinRoomsFederated,
+      autocreatePreset: registration.autocreateAutoJoinRoomPreset as 'public_chat' | 'private_chat' | 'trusted_private_chat',
+      autoJoinLocalpart: registration.autoJoinMxidLocalpart,
+      guestsJoin: registration.autoJoinRoomsForGuests,
+    },
+    onError: (message, fields) => logger.warn(message, fields),
+  })
+  profiles.setPropagator(
+    new ProfilePropagation({
+      database, memberships, writer,
+      onRefused: (roomId, error) => logger.info('a room refused a changed profile', { room: roomId, error }),
+    }),
+  )
+  accounts.onRegistered.push((account) => accountRooms.joinWelcomeRooms(account))
+  accounts.onDeactivated.push(({ userId }) => accountRooms.leaveAll(userId))
+  return {
+    membershipChanges,
+    roomCreation,
+    eventCreator: new EventCreator({
+      database, writer, events, slots, membershipChanges, aliases, rateLimiter, serverName,
+      limits: { messages: ratelimits.rcMessage, adminRedactions: ratelimits.rcAdminRedaction },
+    }),
+  }
+}

@@ -1,0 +1,73 @@
+import type { RateLimit, RateLimiter } from '../../http/rate-limiter.ts'
+import { MatrixError } from '../../protocol/errors.ts'
+import { serverNameOf } from '../../protocol/ids.ts'
+import type { RoomId, ServerName, UserId } from '../../protocol/ids.ts'
+import { isJsonObject } from '../../protocol/json.ts'
+import type { Requester } from '../accounts/requester.ts'
+
+const INVITE_PERMISSION_TYPE = 'm.invite_permission_config'
+
+interface GlobalAccountData {
+  get(userId: UserId, type: string): Promise<string | undefined>
+}
+
+export interface InviteLimits {
+  readonly perRoom: RateLimit
+  readonly perUser: RateLimit
+  readonly perIssuer: RateLimit
+}
+
+/** Says who may invite whom, before the room's own rules are asked. */
+export class InvitePolicy {
+  readonly #accountData: GlobalAccountData
+  readonly #rateLimiter: RateLimiter
+  readonly #limits: InviteLimits
+  readonly #serverName: ServerName
+  readonly #blocksNonAdmins: boolean
+
+  constructor(deps: {
+    accountData: GlobalAccountData
+    rateLimiter: RateLimiter
+    limits: InviteLimits
+    serverName: ServerName
+    /** Option block_non_admin_invites. */
+    blocksNonAdmins: boolean
+  }) {
+    this.#accountData = deps.accountData
+    this.#rateLimiter = deps.rateLimiter
+    this.#limits = deps.limits
+    this.#serverName = deps.serverName
+    this.#blocksNonAdmins = deps.blocksNonAdmins
+  }
+
+  /**
+   * Checks invites; `roomId` undefined for a room that is being made. Throws M_FORBIDDEN, M_USER_SUSPENDED, M_INVITE_BLOCKED,
+   * M_LIMIT_EXCEEDED. Spec: client-server-api § Invite permission.
+   */
+  async check(requester: Requester, targets: readonly UserId[], roomId: RoomId | undefined): Promise<void> {
+    if (targets.length === 0) return
+    if (requester.isSuspended) throw new MatrixError('M_USER_SUSPENDED', 'Sending invites while account is suspended is not allowed.')
+    if (this.#blocksNonAdmins && !requester.isAdmin) throw new MatrixError('M_FORBIDDEN', 'Invites have been disabled on this server')
+    for (const target of targets) {
+      if (serverNameOf(target) !== this.#serverName) throw new MatrixError('M_FORBIDDEN', `The server of ${target} cannot be reached`)
+    }
+    const configs = await Promise.all(targets.map((target) => this.#accountData.get(target, INVITE_PERMISSION_TYPE)))
+    const blocking = targets.find((_, index) => blocksInvites(configs[index]))
+    if (blocking !== undefined) throw new MatrixError('M_INVITE_BLOCKED', `${blocking} does not accept invites`)
+    if (requester.isRateLimited) this.#limit(requester, targets, roomId)
+  }
+
+  #limit(requester: Requester, targets: readonly UserId[], roomId: RoomId | undefined): void {
+    for (const target of targets) {
+      if (roomId !== undefined) this.#rateLimiter.consume(`invite_room:${roomId}`, this.#limits.perRoom)
+      this.#rateLimiter.consume(`invite_issuer:${requester.userId}`, this.#limits.perIssuer)
+      this.#rateLimiter.consume(`invite_user:${target}`, this.#limits.perUser)
+    }
+  }
+}
+
+function blocksInvites(contentJson: string | undefined): boolean {
+  // Written by our own account data, which checked it.
+  const content: unknown = contentJson === undefined ? undefined : JSON.parse(contentJson)
+  return isJsonObject(content) && content['default_action'] === 'block'
+}

@@ -1,0 +1,234 @@
+import type { RateLimit, RateLimiter } from '../../http/rate-limiter.ts'
+import { MatrixError } from '../../protocol/errors.ts'
+import { serverNameOf } from '../../protocol/ids.ts'
+import type { EventId, RoomId, ServerName, UserId } from '../../protocol/ids.ts'
+import type { JsonObject } from '../../protocol/json.ts'
+import { getRoomVersion } from '../../protocol/room-versions/room-versions.ts'
+import { assert } from '../../util/assert.ts'
+import type { Requester } from '../accounts/requester.ts'
+import type { EventsWriter } from '../events/event-intent.ts'
+import type { NameAndAvatar } from '../user-data/profiles.ts'
+import type { InvitePolicy } from './invite-policy.ts'
+import type { Memberships } from './memberships.ts'
+import type { RoomSlots } from './reading/room-slots.ts'
+import type { RestrictedJoins } from './restricted-joins.ts'
+
+const JOIN_STATE = ['m.room.create', 'm.room.join_rules', 'm.room.power_levels', 'm.room.guest_access']
+const PROFILE_KEYS = ['displayname', 'avatar_url']
+
+export interface MembershipOptions {
+  readonly serverName: ServerName
+  /** Option forget_rooms_on_leave. */
+  readonly forgetsOnLeave: boolean
+  /** Option include_profile_data_on_invite. */
+  readonly showsInvitedProfile: boolean
+  /** Option allow_per_room_profiles. */
+  readonly allowsPerRoomProfiles: boolean
+  readonly limits: { readonly joins: RateLimit; readonly joinsPerRoom: RateLimit; readonly messages: RateLimit }
+}
+
+export interface MembershipChangesDeps {
+  readonly writer: EventsWriter
+  readonly memberships: Memberships
+  readonly slots: RoomSlots
+  readonly profiles: { getNameAndAvatar(userId: UserId): Promise<NameAndAvatar> }
+  readonly restrictedJoins: RestrictedJoins
+  readonly invites: InvitePolicy
+  readonly rateLimiter: RateLimiter
+  readonly options: MembershipOptions
+}
+
+/** Where, who, and what else the member event says. */
+export interface MemberChange {
+  readonly roomId: RoomId
+  readonly userId: UserId
+  /** Further content, such as `reason`. */
+  readonly content?: JsonObject
+}
+
+/**
+ * Changes who is in a room. All ask the room's auth rules in the end; what is checked here gives better answers, or is the
+ * server's own business. Spec: client-server-api § Room membership.
+ */
+export class MembershipChanges {
+  readonly #deps: MembershipChangesDeps
+
+  constructor(deps: MembershipChangesDeps) {
+    this.#deps = deps
+  }
+
+  /** Joins a room. Idempotent. Throws M_NOT_FOUND, M_FORBIDDEN, M_GUEST_ACCESS_FORBIDDEN, M_UNABLE_TO_GRANT_JOIN, M_LIMIT_EXCEEDED. */
+  async join(requester: Requester, roomId: RoomId, content: JsonObject = {}): Promise<EventId | undefined> {
+    const { userId } = requester
+    const { memberships, slots, restrictedJoins, rateLimiter, options } = this.#deps
+    const known = (await memberships.getOfUser(userId)).get(roomId)
+    if (known?.membership === 'join') return known.eventId
+    refuseSuspended(requester, 'Joining rooms')
+    if (requester.isRateLimited) rateLimiter.consume(`join:${userId}`, options.limits.joins)
+    const state = await slots.get(roomId, JOIN_STATE.map((type) => ({ type, stateKey: '' })))
+    const create = state('m.room.create', '')
+    if (!create) throw unknownRoom()
+    if (requester.isGuest && state('m.room.guest_access', '')?.content['guest_access'] !== 'can_join') {
+      throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 'Guest access not allowed')
+    }
+    if (requester.isRateLimited) rateLimiter.consume(`join_room:${roomId}`, options.limits.joinsPerRoom)
+    const version = getRoomVersion(create.roomVersion)
+    assert(version, 'only rooms of known versions are stored')
+    const needsAuthoriser = known?.membership !== 'invite' && known?.membership !== 'ban'
+    const authoriser = needsAuthoriser ? await restrictedJoins.findAuthoriser(roomId, userId, { version, state }) : undefined
+    const { join_authorised_via_users_server: _given, ...rest } = content
+    return this.#append(requester, { roomId, userId, content: { ...rest, ...(authoriser !== undefined && { join_authorised_via_users_server: authoriser }) } }, 'join')
+  }
+
+  /** Leaves a room, rejects an invite, or takes a knock back. Having left already is fine. */
+  async leave(requester: Requester, roomId: RoomId, content: JsonObject = {}): Promise<EventId | undefined> {
+    const { userId } = requester
+    const { memberships, options } = this.#deps
+    const known = (await memberships.getOfUser(userId)).get(roomId)
+    if (known?.membership === 'leave') return known.eventId
+    if (!known) await this.#assertKnown(roomId)
+    const eventId = await this.#append(requester, { roomId, userId, content }, 'leave')
+    if (options.forgetsOnLeave) await memberships.forget(userId, roomId)
+    return eventId
+  }
+
+  /** Forgets a room that was left. Throws 400 M_UNKNOWN where the user is still in it. Spec: leaving.yaml. */
+  async forget(requester: Requester, roomId: RoomId): Promise<void> {
+    const { userId } = requester
+    const membership = await this.#deps.memberships.getMembership(userId, roomId)
+    if (membership === undefined) return this.#assertKnown(roomId)
+    if (membership !== 'leave' && membership !== 'ban') throw new MatrixError('M_UNKNOWN', `User ${userId} is in room ${roomId}`, { status: 400 })
+    await this.#deps.memberships.forget(userId, roomId)
+  }
+
+  /** Asks to be let in. Throws M_NOT_FOUND, M_FORBIDDEN. Spec: knocking.yaml. */
+  async knock(requester: Requester, roomId: RoomId, content: JsonObject = {}): Promise<EventId> {
+    refuseSuspended(requester, 'Knocking on rooms')
+    const { userId } = requester
+    await this.#assertKnown(roomId)
+    this.#limit(requester)
+    return this.#append(requester, { roomId, userId, content }, 'knock')
+  }
+
+  /** Invites a user. Throws M_FORBIDDEN, M_INVITE_BLOCKED, M_NOT_FOUND, M_LIMIT_EXCEEDED. Spec: inviting.yaml. */
+  async invite(requester: Requester, change: MemberChange): Promise<EventId> {
+    await this.#assertMember(requester, change.roomId)
+    await this.#deps.invites.check(requester, [change.userId], change.roomId)
+    return this.#append(requester, change, 'invite')
+  }
+
+  /** Removes a user from the room; takes an invite back or denies a knock. Throws M_FORBIDDEN. Spec: kicking.yaml. */
+  async kick(requester: Requester, change: MemberChange): Promise<EventId> {
+    await this.#prepareModeration(requester, change)
+    const membership = await this.#deps.memberships.getMembership(change.userId, change.roomId)
+    if (membership !== 'join' && membership !== 'invite' && membership !== 'knock') {
+      throw new MatrixError('M_FORBIDDEN', 'The target user is not in the room')
+    }
+    return this.#append(requester, change, 'leave')
+  }
+
+  /** Bans a user. Throws M_FORBIDDEN. Spec: banning.yaml. */
+  async ban(requester: Requester, change: MemberChange): Promise<EventId> {
+    await this.#prepareModeration(requester, change)
+    return this.#append(requester, change, 'ban')
+  }
+
+  /** Lifts a ban. Throws M_FORBIDDEN where there is none. Spec: banning.yaml. */
+  async unban(requester: Requester, change: MemberChange): Promise<EventId> {
+    await this.#prepareModeration(requester, change)
+    const membership = await this.#deps.memberships.getMembership(change.userId, change.roomId)
+    if (membership !== 'ban') throw new MatrixError('M_FORBIDDEN', 'The target user is not banned')
+    return this.#append(requester, change, 'leave')
+  }
+
+  /** Does what a client asks by setting an `m.room.member` state event itself. Throws M_BAD_JSON and what the single changes throw. */
+  async setMemberState(requester: Requester, change: Required<MemberChange>): Promise<EventId> {
+    const { roomId, userId, content } = change
+    const { membership, ...rest } = content
+    const isSelf = userId === requester.userId
+    const former = await this.#deps.memberships.getMembership(userId, roomId)
+    switch (membership) {
+      case 'join':
+        if (!isSelf) break
+        if (former === 'join') return this.#changeOwnJoin(requester, roomId, rest)
+        return (await this.join(requester, roomId, rest)) as EventId
+      case 'leave':
+        if (isSelf) return (await this.leave(requester, roomId, rest)) as EventId
+        return former === 'ban' ? this.unban(requester, { roomId, userId, content: rest }) : this.kick(requester, { roomId, userId, content: rest })
+      case 'invite':
+        return this.invite(requester, { roomId, userId, content: rest })
+      case 'ban':
+        return this.ban(requester, { roomId, userId, content: rest })
+      case 'knock':
+        if (isSelf) return this.knock(requester, roomId, rest)
+        break
+      default:
+        throw new MatrixError('M_BAD_JSON', 'The membership is missing or unknown')
+    }
+    throw new MatrixError('M_FORBIDDEN', `A user cannot set the membership ${membership} of another user`)
+  }
+
+  /** A member changes how the room shows them. What let them in stays as it was. */
+  async #changeOwnJoin(requester: Requester, roomId: RoomId, content: JsonObject): Promise<EventId> {
+    const { userId } = requester
+    refuseSuspended(requester, 'Changing the own membership')
+    this.#limit(requester)
+    const state = await this.#deps.slots.get(roomId, [{ type: 'm.room.member', stateKey: userId }])
+    const authoriser = state('m.room.member', userId)?.content['join_authorised_via_users_server']
+    const { join_authorised_via_users_server: _given, ...rest } = content
+    const changed = { ...rest, ...(authoriser !== undefined && { join_authorised_via_users_server: authoriser }) }
+    return this.#append(requester, { roomId, userId, content: changed }, 'join')
+  }
+
+  async #prepareModeration(requester: Requester, change: MemberChange): Promise<void> {
+    refuseSuspended(requester, 'Moderating rooms')
+    await this.#assertMember(requester, change.roomId)
+    this.#limit(requester)
+  }
+
+  #limit(requester: Requester): void {
+    const { rateLimiter, options } = this.#deps
+    if (requester.isRateLimited) rateLimiter.consume(`message:${requester.userId}`, options.limits.messages)
+  }
+
+  async #assertMember(requester: Requester, roomId: RoomId): Promise<void> {
+    if (await this.#deps.memberships.isJoined(requester.userId, roomId)) return
+    await this.#assertKnown(roomId)
+    throw new MatrixError('M_FORBIDDEN', `${requester.userId} is not in the room`)
+  }
+
+  async #assertKnown(roomId: RoomId): Promise<void> {
+    const state = await this.#deps.slots.get(roomId, [{ type: 'm.room.create', stateKey: '' }])
+    if (!state('m.room.create', '')) throw unknownRoom()
+  }
+
+  async #append(requester: Requester, change: MemberChange, membership: string): Promise<EventId> {
+    const { roomId, userId } = change
+    const content = { ...(await this.#profileFor(userId, membership, change.content ?? {})), membership }
+    const [appended] = await this.#deps.writer.append({
+      roomId,
+      intents: [{ type: 'm.room.member', sender: requester.userId, stateKey: userId, content }],
+    })
+    assert(appended, 'an intent is answered with its event')
+    return appended.eventId
+  }
+
+  /** The content with name and avatar, where the membership shows them and the user did not choose others for this room. */
+  async #profileFor(userId: UserId, membership: string, content: JsonObject): Promise<JsonObject> {
+    const { options, profiles } = this.#deps
+    const isOwn = membership === 'join' || membership === 'knock'
+    if (!isOwn && !(membership === 'invite' && options.showsInvitedProfile)) return content
+    if (serverNameOf(userId) !== options.serverName) return content
+    const profile = await profiles.getNameAndAvatar(userId)
+    if (isOwn && options.allowsPerRoomProfiles) return { ...profile, ...content }
+    return { ...Object.fromEntries(Object.entries(content).filter(([key]) => !PROFILE_KEYS.includes(key))), ...profile }
+  }
+}
+
+function refuseSuspended(requester: Requester, what: string): void {
+  if (requester.isSuspended) throw new MatrixError('M_USER_SUSPENDED', `${what} while account is suspended is not allowed.`)
+}
+
+function unknownRoom(): MatrixError {
+  return new MatrixError('M_NOT_FOUND', 'No server that we know is in the room')
+}

@@ -21,6 +21,19 @@ import { logout, logoutAll } from './client/auth/logout.ts'
 import { refresh } from './client/auth/refresh.ts'
 import { registrationTokenValidity } from './client/auth/registration-tokens.ts'
 import { checkUsernameAvailability, register } from './client/auth/registration.ts'
+import { uploadCrossSigningKeys, uploadCrossSigningSignatures } from './client/encryption/cross-signing.ts'
+import {
+  deleteDehydratedDevice, getDehydratedDevice, getDehydratedDeviceEvents, postDehydratedDeviceEvents, putDehydratedDevice,
+} from './client/encryption/dehydrated-device.ts'
+import {
+  deleteRoomKeyBySessionId, deleteRoomKeys, deleteRoomKeysByRoomId, getRoomKeyBySessionId, getRoomKeys, getRoomKeysByRoomId,
+  putRoomKeyBySessionId, putRoomKeys, putRoomKeysByRoomId,
+} from './client/encryption/key-backup-sessions.ts'
+import {
+  deleteRoomKeysVersion, getRoomKeysVersion, getRoomKeysVersionCurrent, postRoomKeysVersion, putRoomKeysVersion,
+} from './client/encryption/key-backup.ts'
+import { claimKeys, getKeysChanges, queryKeys, uploadKeys } from './client/encryption/keys.ts'
+import { sendToDevice } from './client/encryption/to-device.ts'
 import { getWellknownSupport } from './client/server/support.ts'
 import {
   getProtocolMetadata, getProtocols, queryLocationByAlias, queryLocationByProtocol, queryUserByID, queryUserByProtocol,
@@ -104,6 +117,11 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   postReceipt, setReadMarker,
 
   // encryption
+  uploadKeys, queryKeys, claimKeys, getKeysChanges, uploadCrossSigningKeys, uploadCrossSigningSignatures, sendToDevice,
+  postRoomKeysVersion, getRoomKeysVersionCurrent, getRoomKeysVersion, putRoomKeysVersion, deleteRoomKeysVersion,
+  putRoomKeyBySessionId, getRoomKeyBySessionId, deleteRoomKeyBySessionId, putRoomKeysByRoomId, getRoomKeysByRoomId, deleteRoomKeysByRoomId,
+  putRoomKeys, getRoomKeys, deleteRoomKeys,
+  putDehydratedDevice, getDehydratedDevice, deleteDehydratedDevice, getDehydratedDeviceEvents, postDehydratedDeviceEvents,
 
   // push
   getPushRules, getPushRulesGlobal, getPushRule, setPushRule, deletePushRule, isPushRuleEnabled, setPushRuleEnabled, getPushRuleActions,

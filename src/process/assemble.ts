@@ -7,6 +7,7 @@ import type { StreamName } from '../streams/streams.ts'
 import type { Logger } from '../util/logger.ts'
 import { assembleAccounts } from './assemble-accounts.ts'
 import { assembleCore } from './assemble-core.ts'
+import { assembleEncryption } from './assemble-encryption.ts'
 import { assembleMedia } from './assemble-media.ts'
 import { assemblePush } from './assemble-push.ts'
 import { assembleRoomDirectory } from './assemble-room-directory.ts'
@@ -28,6 +29,7 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   const core = assembleCore(deps)
   const { config, clock, rateLimiter, database, hub, background } = core
   const accounts = assembleAccounts(core)
+  const encryption = assembleEncryption(core, accounts)
   const media = assembleMedia(core)
   const userData = assembleUserData(core, { avatarPolicy: media.mediaRepository })
   const push = assemblePush(core, { markers: userData.accountData })
@@ -41,9 +43,10 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   const writing = assembleRoomWriting(core, { writer: rooms.writer, directory, userData, accounts })
 
   return {
-    client: { ...accounts, ...userData, ...media, ...push, ...directory, ...reading, ...writing, config, clock, rateLimiter } as unknown as ClientContext,
+    client: { ...accounts, ...encryption, ...userData, ...media, ...push, ...directory, ...reading, ...writing, config, clock, rateLimiter } as unknown as ClientContext,
     async start() {
       for (const { name, lane, head } of await getLaneHeads(database)) hub.setHead(name as StreamName, lane, head)
+      await encryption.start()
       await media.start()
       await userData.start()
       push.start()

@@ -9,6 +9,13 @@ import type { Authenticator } from '../../services/accounts/requester.ts'
 import type { Sessions } from '../../services/accounts/sessions.ts'
 import type { SharedSecretRegistration } from '../../services/accounts/shared-secret-registration.ts'
 import type { Devices } from '../../services/devices/devices.ts'
+import type { CrossSigning } from '../../services/encryption/cross-signing.ts'
+import type { DehydratedDevices } from '../../services/encryption/dehydrated-devices.ts'
+import type { DeviceKeyStore } from '../../services/encryption/device-key-store.ts'
+import type { DeviceLists } from '../../services/encryption/device-lists.ts'
+import type { KeyBackups } from '../../services/encryption/key-backups.ts'
+import type { KeyQuery } from '../../services/encryption/key-query.ts'
+import type { SignatureUpload } from '../../services/encryption/signature-upload.ts'
 import type { Presence } from '../../services/ephemeral/presence.ts'
 import type { Receipts } from '../../services/ephemeral/receipts.ts'
 import type { Typing } from '../../services/ephemeral/typing.ts'
@@ -35,6 +42,7 @@ import type { MessageSearch } from '../../services/search/message-search.ts'
 import type { SearchAnswers } from '../../services/search/search-answers.ts'
 import type { EventStream } from '../../services/sync/event-stream.ts'
 import type { RoomSnapshots } from '../../services/sync/room-snapshots.ts'
+import type { ToDeviceSender } from '../../services/to-device/to-device-sender.ts'
 import type { AccountData } from '../../services/user-data/account-data.ts'
 import type { FilterStore } from '../../services/user-data/filter-store.ts'
 import type { Profiles } from '../../services/user-data/profiles.ts'
@@ -56,6 +64,14 @@ export interface ClientContext {
   readonly accounts: Accounts
   readonly openIdTokens: OpenIdTokens
   readonly devices: Devices
+  readonly deviceKeys: DeviceKeyStore
+  readonly keyQuery: KeyQuery
+  readonly deviceLists: DeviceLists
+  readonly crossSigning: CrossSigning
+  readonly signatureUpload: SignatureUpload
+  readonly keyBackups: KeyBackups
+  readonly dehydratedDevices: DehydratedDevices
+  readonly toDevice: ToDeviceSender
   readonly accountData: AccountData
   readonly tags: Tags
   readonly filters: FilterStore

@@ -68,3 +68,16 @@ export async function getSharingChanges(
     [userId, after],
   )
 }
+
+/** Reads the newest changes, newest first. */
+export async function getNewestDeviceListChanges(
+  tx: Queryable,
+  page: { readonly upTo: StreamPosition; readonly limit: number },
+): Promise<{ position: StreamPosition; userId: UserId; viewerId: UserId | undefined }[]> {
+  const rows = await tx.query<{ position: StreamPosition; userId: UserId; viewerId: UserId | '' }>(
+    'get_newest_device_list_changes',
+    `SELECT position, user_id AS "userId", viewer_id AS "viewerId" FROM device_list_changes WHERE position <= $1 ORDER BY position DESC LIMIT $2`,
+    [page.upTo, page.limit],
+  )
+  return rows.map((row) => ({ ...row, viewerId: row.viewerId === '' ? undefined : row.viewerId }))
+}

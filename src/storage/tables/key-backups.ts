@@ -33,10 +33,13 @@ export interface SessionScope {
 
 const COLUMNS = 'version, algorithm, auth_data AS "authData", etag, session_count AS "sessionCount", is_deleted AS "isDeleted"'
 
-/** Adds a backup with the user's next number, which is returned. */
+/** Keeps other transactions from changing the user's backups until this one ends: versions, their counts and etags go together. */
+export async function lockKeyBackups(tx: Queryable, userId: UserId): Promise<void> {
+  await tx.query('lock_key_backups', `SELECT pg_advisory_xact_lock(hashtextextended('key_backups ' || $1, 0))`, [userId])
+}
+
+/** Adds a backup with the user's next number, which is returned. Needs the lock. */
 export async function insertKeyBackup(tx: Queryable, backup: { userId: UserId; algorithm: string; authData: string }): Promise<number> {
-  // Two at once would both find the same next number.
-  await tx.query('lock_key_backups', `SELECT pg_advisory_xact_lock(hashtextextended('key_backups ' || $1, 0))`, [backup.userId])
   const rows = await tx.query<{ version: number }>(
     'insert_key_backup',
     `INSERT INTO key_backups (user_id, version, algorithm, auth_data)
@@ -64,16 +67,6 @@ export async function getKeyBackup(tx: Queryable, userId: UserId, version: numbe
   return rows[0]
 }
 
-/** Reads one backup and keeps others from changing it until the transaction ends. */
-export async function lockKeyBackup(tx: Queryable, userId: UserId, version: number): Promise<KeyBackupRow | undefined> {
-  const rows = await tx.query<KeyBackupRow>(
-    'lock_key_backup',
-    `SELECT ${COLUMNS} FROM key_backups WHERE user_id = $1 AND version = $2 FOR NO KEY UPDATE`,
-    [userId, version],
-  )
-  return rows[0]
-}
-
 /** Replaces what a backup is signed with. */
 export async function updateKeyBackupAuthData(tx: Queryable, backup: { userId: UserId; version: number; authData: string }): Promise<void> {
   await tx.query('update_key_backup_auth_data', 'UPDATE key_backups SET auth_data = $3 WHERE user_id = $1 AND version = $2', [
@@ -91,7 +84,7 @@ export async function markKeyBackupDeleted(tx: Queryable, userId: UserId, versio
   )
 }
 
-/** Moves a backup's etag and count of sessions on; returns the new ones. */
+/** Moves a backup's etag and count of sessions on; returns the new ones. Needs the lock. */
 export async function bumpKeyBackup(
   tx: Queryable,
   backup: { readonly userId: UserId; readonly version: number; readonly countChange: number },

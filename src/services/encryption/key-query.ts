@@ -1,0 +1,81 @@
+import { MatrixError } from '../../protocol/errors.ts'
+import { isValidUserId } from '../../protocol/ids.ts'
+import type { DeviceId, ServerName, UserId } from '../../protocol/ids.ts'
+import type { JsonObject } from '../../protocol/json.ts'
+import type { Database } from '../../storage/database.ts'
+import { getCrossSigningKeys, getKeySignatures } from '../../storage/tables/cross-signing.ts'
+import type { CrossSigningKeyRow } from '../../storage/tables/cross-signing.ts'
+import { getDeviceKeysOfUsers } from '../../storage/tables/device-keys.ts'
+import type { DeviceKeysRow } from '../../storage/tables/device-keys.ts'
+import { getActiveUsers } from '../../storage/tables/users.ts'
+import { splitByServer } from './device-key-store.ts'
+import type { RemoteFailures } from './device-key-store.ts'
+import { SignatureIndex } from './signatures.ts'
+
+const USERS_PER_QUERY_MAX = 10_000
+
+type ByUser<T> = Readonly<Record<string, T>>
+
+/** What /keys/query answers. */
+export interface KeyQueryResult {
+  readonly device_keys: ByUser<ByUser<JsonObject>>
+  readonly failures: RemoteFailures
+  readonly master_keys: ByUser<JsonObject>
+  readonly self_signing_keys: ByUser<JsonObject>
+  readonly user_signing_keys: ByUser<JsonObject>
+}
+
+/** Looks users' device and cross-signing keys up. */
+export class KeyQuery {
+  readonly #database: Database
+  readonly #serverName: ServerName
+
+  constructor(deps: { database: Database; serverName: ServerName }) {
+    this.#database = deps.database
+    this.#serverName = deps.serverName
+  }
+
+  /**
+   * The keys of the users, of all their devices or of the named ones; with the signatures that the viewer may see: the owners' and its
+   * own. Users who do not exist are absent; malformed ids too. Spec: POST /keys/query.
+   */
+  async query(viewerId: UserId, wanted: ReadonlyMap<string, readonly string[]>): Promise<KeyQueryResult> {
+    if (wanted.size > USERS_PER_QUERY_MAX) throw new MatrixError('M_TOO_LARGE', `The keys of at most ${USERS_PER_QUERY_MAX} users can be asked for`)
+    const { local, failures } = splitByServer([...wanted.keys()].filter(isValidUserId), this.#serverName)
+    const userIds = [...local]
+    const [active, devices, crossSigningKeys, signatureRows] = await Promise.all([
+      getActiveUsers(this.#database, userIds),
+      getDeviceKeysOfUsers(this.#database, userIds),
+      getCrossSigningKeys(this.#database, userIds),
+      getKeySignatures(this.#database, userIds, viewerId),
+    ])
+    const signatures = new SignatureIndex(signatureRows)
+    return {
+      device_keys: collectDevices(active, devices.filter((row) => isWanted(wanted.get(row.userId), row.deviceId)), signatures),
+      failures,
+      master_keys: collectKeys(crossSigningKeys, 'master', signatures),
+      self_signing_keys: collectKeys(crossSigningKeys, 'self_signing', signatures),
+      user_signing_keys: collectKeys(crossSigningKeys.filter((row) => row.userId === viewerId), 'user_signing', signatures),
+    }
+  }
+}
+
+function isWanted(deviceIds: readonly string[] | undefined, deviceId: DeviceId): boolean {
+  return deviceIds !== undefined && (deviceIds.length === 0 || deviceIds.includes(deviceId))
+}
+
+function collectDevices(userIds: readonly UserId[], rows: readonly DeviceKeysRow[], signatures: SignatureIndex): ByUser<ByUser<JsonObject>> {
+  const byUser = new Map<UserId, [DeviceId, JsonObject][]>(userIds.map((userId) => [userId, []]))
+  for (const { userId, deviceId, keysJson, displayName } of rows) {
+    const keys = signatures.merge(JSON.parse(keysJson) as JsonObject, { userId, keyId: deviceId })
+    byUser.get(userId)?.push([deviceId, { ...keys, unsigned: displayName === null ? {} : { device_display_name: displayName } }])
+  }
+  return Object.fromEntries([...byUser].map(([userId, devices]) => [userId, Object.fromEntries(devices)]))
+}
+
+function collectKeys(rows: readonly CrossSigningKeyRow[], usage: CrossSigningKeyRow['usage'], signatures: SignatureIndex): ByUser<JsonObject> {
+  const keys = rows.filter((row) => row.usage === usage)
+  return Object.fromEntries(
+    keys.map(({ userId, publicKey, keyJson }) => [userId, signatures.merge(JSON.parse(keyJson) as JsonObject, { userId, keyId: publicKey })]),
+  )
+}

@@ -21,6 +21,11 @@ const LONG_POLLS = new Set(['sync', 'getEvents', 'peekEvents'])
 /** Statuses from 500 on that the specification gives a meaning. */
 const DOCUMENTED_STATUSES = new Set([501, 502, 504])
 
+interface Attacker {
+  readonly client: TestClient
+  readonly generator: RequestGenerator
+}
+
 interface Answer {
   readonly status: number
   readonly text: string
@@ -54,25 +59,25 @@ async function checkBystander(bystander: TestClient, since: string): Promise<str
 class Arena implements AsyncDisposable {
   readonly failures: string[] = []
   readonly #server: TestServer
+  readonly #bystander: TestClient
   readonly #random = new SeededRandom(SEED)
   readonly #agent = new Agent({ connections: CONCURRENCY, headersTimeout: 60_000 })
   readonly #operations = loadOperations('client-server').filter((operation) => !operation.path.startsWith('/.well-known'))
   readonly #roomId: string
-  #attacker: TestClient
-  #generator: RequestGenerator
-  #attackerCount = 0
+  #attacker: Attacker
+  #attackerCount = 1
 
-  private constructor(server: TestServer, attacker: TestClient, roomId: string, vocabulary: Vocabulary) {
-    this.#server = server
-    this.#attacker = attacker
-    this.#roomId = roomId
-    this.#generator = new RequestGenerator(this.#random, vocabulary)
+  private constructor(parts: { server: TestServer; bystander: TestClient; roomId: string; attacker: TestClient }) {
+    this.#server = parts.server
+    this.#bystander = parts.bystander
+    this.#roomId = parts.roomId
+    this.#attacker = { client: parts.attacker, generator: new RequestGenerator(this.#random, { byFormat: {}, byName: {} }) }
   }
 
   static async open(server: TestServer, bystander: TestClient, roomId: string): Promise<Arena> {
-    const attacker = await server.register('attacker')
-    await attacker.join(roomId)
-    return new Arena(server, attacker, roomId, await vocabularyOf(attacker, bystander, roomId))
+    const arena = new Arena({ server, bystander, roomId, attacker: await server.register('attacker') })
+    await arena.#equip(arena.#attacker.client)
+    return arena
   }
 
   async run(count: number): Promise<void> {
@@ -80,31 +85,35 @@ class Arena implements AsyncDisposable {
     const worker = async (): Promise<void> => {
       while (left > 0) {
         left -= 1
-        await this.#attack(this.#generator.make(this.#random.pick(this.#operations)))
+        await this.#attack(this.#attacker.generator.make(this.#random.pick(this.#operations)))
       }
     }
     await Promise.all(Array.from({ length: CONCURRENCY }, worker))
   }
 
   async #attack(attack: FuzzRequest): Promise<void> {
-    const token = this.#attacker.accessToken
-    const answer = await this.#send(attack, token)
+    const { client } = this.#attacker
+    const answer = await this.#send(attack, client.accessToken)
     if (answer === undefined) return
     const problem = problemOf(attack, answer)
     if (problem !== undefined)
       this.failures.push(`${problem}: ${describe(attack)} -> ${answer.status} ${answer.text.slice(0, 300)}`)
-    // A lucky logout or deactivation: go on as somebody else.
-    if (answer.status === 401 && answer.text.includes('M_UNKNOWN_TOKEN') && token === this.#attacker.accessToken)
-      await this.#replaceAttacker()
+    // A lucky logout or deactivation.
+    const isLocked = answer.status === 401 && answer.text.includes('M_UNKNOWN_TOKEN')
+    if (isLocked && client === this.#attacker.client) await this.#replaceAttacker()
   }
 
   async #replaceAttacker(): Promise<void> {
     this.#attackerCount += 1
-    this.#attacker = await this.#server.register(`attacker${this.#attackerCount}`)
-    await this.#attacker.request('POST', `/_matrix/client/v3/join/${encodeURIComponent(this.#roomId)}`, {
-      body: {},
-      expect: 'any',
-    })
+    await this.#equip(await this.#server.register(`attacker${this.#attackerCount}`))
+  }
+
+  /** Gives the attacker a room of its own, where it has all power, and a generator that knows what is its own. */
+  async #equip(client: TestClient): Promise<void> {
+    const ownRoomId = await client.createRoom({ preset: 'public_chat', power_level_content_override: { users_default: 50 } })
+    await client.request('POST', `/_matrix/client/v3/join/${encodeURIComponent(this.#roomId)}`, { body: {}, expect: 'any' })
+    const vocabulary = await vocabularyOf(client, { bystander: this.#bystander, roomId: this.#roomId, ownRoomId })
+    this.#attacker = { client, generator: new RequestGenerator(this.#random, vocabulary) }
   }
 
   async #send(attack: FuzzRequest, token: string | undefined): Promise<Answer | undefined> {
@@ -150,8 +159,12 @@ function describe(attack: FuzzRequest): string {
   return `${attack.method} ${attack.path.slice(0, 500)} ${body.slice(0, 500)}`
 }
 
-async function vocabularyOf(attacker: TestClient, bystander: TestClient, roomId: string): Promise<Vocabulary> {
-  const eventId = await attacker.sendText(roomId, 'a message')
+async function vocabularyOf(
+  attacker: TestClient,
+  world: { bystander: TestClient; roomId: string; ownRoomId: string },
+): Promise<Vocabulary> {
+  const { bystander, roomId, ownRoomId } = world
+  const eventId = await attacker.sendText(ownRoomId, 'a message')
   const filterId = await attacker.post<{ filter_id: string }>(
     `/_matrix/client/v3/user/${encodeURIComponent(attacker.userId)}/filter`,
     {},
@@ -165,12 +178,17 @@ async function vocabularyOf(attacker: TestClient, bystander: TestClient, roomId:
     'm.room.name',
     'm.room.encrypted',
     'm.reaction',
+    'm.room.canonical_alias',
+    'm.room.join_rules',
+    'm.room.server_acl',
+    'm.space.child',
+    'm.room.third_party_invite',
     'org.example.x',
   ]
   return {
     byFormat: {
       'mx-user-id': users,
-      'mx-room-id': [roomId, roomId, '!nothing:test.example'],
+      'mx-room-id': [roomId, ownRoomId, '!nothing:test.example'],
       'mx-event-id': [eventId, eventId, '$nothing'],
       'mx-room-alias': ['#alias:test.example', '#other:test.example'],
       'mx-server-name': ['test.example', 'elsewhere.example'],
@@ -179,8 +197,8 @@ async function vocabularyOf(attacker: TestClient, bystander: TestClient, roomId:
     },
     byName: {
       userId: users,
-      roomId: [roomId, roomId, roomId, '!nothing:test.example'],
-      roomIdOrAlias: [roomId, '#alias:test.example'],
+      roomId: [roomId, ownRoomId, ownRoomId, '!nothing:test.example'],
+      roomIdOrAlias: [roomId, ownRoomId, '#alias:test.example'],
       roomAlias: ['#alias:test.example'],
       eventId: [eventId, eventId, '$nothing'],
       eventType: types,

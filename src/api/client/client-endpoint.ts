@@ -3,7 +3,7 @@ import type { ErrorObject, ValidateFunction } from 'ajv'
 import type { Static, TSchema } from 'typebox'
 import { jsonResponse, SerializedJson } from '../../http/endpoint.ts'
 import type { Endpoint, HttpMethod, HttpRequest, HttpResponse, ListenerResource } from '../../http/endpoint.ts'
-import { MatrixError } from '../../protocol/errors.ts'
+import { invalidParam, MatrixError } from '../../protocol/errors.ts'
 import { parseStrictJson } from '../../protocol/strict-json.ts'
 import type { Requester } from '../../services/accounts/requester.ts'
 import type { EndpointGroupName } from '../endpoint-groups.ts'
@@ -81,6 +81,8 @@ export function clientEndpoint<
     group: options.group,
     async run(request, context) {
       const requester = options.auth === 'none' ? undefined : await authenticate(options.auth, request, context, options.isLockedAllowed)
+      // Identifiers never hold U+0000, and PostgreSQL takes it in no text: one place refuses it for all of them.
+      if (request.url.includes('%00')) throw invalidParam('U+0000 is not allowed in paths and queries')
       const params = checkParams ? checkInput(checkParams, { ...request.params }, 'path') : request.params
       const query = checkQuery ? checkInput(checkQuery, queryObject(request), 'query') : undefined
       const body = checkBody ? await readJson(request, options, checkBody) : undefined

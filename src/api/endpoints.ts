@@ -55,6 +55,7 @@ import { getJoinedRooms } from './client/rooms/list-joined-rooms.ts'
 import { redactEvent } from './client/rooms/redaction.ts'
 import { sendMessage } from './client/rooms/room-send.ts'
 import { setRoomStateWithKey } from './client/rooms/room-state.ts'
+import { upgradeRoom } from './client/rooms/room-upgrades.ts'
 import { setReadMarker } from './client/rooms/read-markers.ts'
 import { postReceipt } from './client/rooms/receipts.ts'
 import { getCapabilities } from './client/server/capabilities.ts'
@@ -107,7 +108,7 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
 
   // rooms
   createRoom, sendMessage, setRoomStateWithKey, redactEvent, joinRoom, joinRoomById, leaveRoom, forgetRoom, knockRoom, inviteUser, kick, ban, unban,
-  getJoinedRooms,
+  getJoinedRooms, upgradeRoom,
   getOneRoomEvent, getRoomState, getRoomStateWithKey, getMembersByRoom, getJoinedMembersByRoom, getRoomEvents, getEventContext,
   getRoomIdByAlias, setRoomAlias, deleteRoomAlias, getLocalAliases,
   getRoomVisibilityOnDirectory, setRoomVisibilityOnDirectory, getPublicRooms, queryPublicRooms,

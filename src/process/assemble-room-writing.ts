@@ -6,8 +6,11 @@ import { MembershipChanges } from '../services/rooms/membership-changes.ts'
 import { ProfilePropagation } from '../services/rooms/profile-propagation.ts'
 import { RestrictedJoins } from '../services/rooms/restricted-joins.ts'
 import { RoomCreation } from '../services/rooms/room-creation.ts'
+import { RoomUpgrade } from '../services/rooms/room-upgrade.ts'
+import { RoomSettingsTransfer } from '../services/rooms/settings-transfer.ts'
 import type { AccountServices } from './assemble-accounts.ts'
 import type { Core } from './assemble-core.ts'
+import type { PushServices } from './assemble-push.ts'
 import type { RoomDirectoryServices } from './assemble-room-directory.ts'
 import type { UserDataServices } from './assemble-user-data.ts'
 
@@ -16,6 +19,7 @@ export interface RoomWritingServices {
   readonly eventCreator: EventCreator
   readonly membershipChanges: MembershipChanges
   readonly roomCreation: RoomCreation
+  readonly roomUpgrade: RoomUpgrade
 }
 
 interface RoomWritingDeps {
@@ -23,6 +27,7 @@ interface RoomWritingDeps {
   readonly directory: RoomDirectoryServices
   readonly userData: UserDataServices
   readonly accounts: AccountServices
+  readonly push: Pick<PushServices, 'pushRules'>
 }
 
 /** Wires writing to rooms, and what accounts and profiles bring about in rooms. */
@@ -40,9 +45,16 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
     serverName,
     blocksNonAdmins: rooms.blockNonAdminInvites,
   })
+  const settings = new RoomSettingsTransfer({
+    database, serverName,
+    tags: userData.tags,
+    accountData: userData.accountData,
+    pushRules: deps.push.pushRules,
+  })
   const membershipChanges = new MembershipChanges({
     writer, memberships, slots, profiles, invites, rateLimiter,
     restrictedJoins: new RestrictedJoins({ memberships, serverName }),
+    onSucceeded: (userId, succession) => core.background.run('transfer_room_settings', () => settings.transfer([userId], succession)),
     options: {
       serverName,
       showsInvitedProfile,
@@ -89,6 +101,7 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
   return {
     membershipChanges,
     roomCreation,
+    roomUpgrade: new RoomUpgrade({ database, writer, memberships, aliases, profiles, settings, creation: roomCreation, directory: roomDirectory }),
     eventCreator: new EventCreator({
       database, writer, events, slots, membershipChanges, aliases, rateLimiter, serverName,
       limits: { messages: ratelimits.rcMessage, adminRedactions: ratelimits.rcAdminRedaction },

@@ -40,7 +40,7 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   accounts.onDeactivated.push(({ userId }) => push.pushers.deleteOfUser(userId))
   accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? userData.profiles.clear(userId) : Promise.resolve()))
   accounts.onRegistered.push(({ userId, displayName }) => userData.profiles.create(userId, displayName))
-  const writing = assembleRoomWriting(core, { writer: rooms.writer, directory, userData, accounts })
+  const writing = assembleRoomWriting(core, { writer: rooms.writer, directory, userData, accounts, push })
 
   return {
     client: { ...accounts, ...encryption, ...userData, ...media, ...push, ...directory, ...reading, ...writing, config, clock, rateLimiter } as unknown as ClientContext,

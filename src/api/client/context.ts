@@ -31,6 +31,7 @@ import type { PublicRooms } from '../../services/rooms/public-rooms.ts'
 import type { SpaceHierarchies } from '../../services/rooms/hierarchy.ts'
 import type { MembershipChanges } from '../../services/rooms/membership-changes.ts'
 import type { RoomCreation } from '../../services/rooms/room-creation.ts'
+import type { RoomUpgrade } from '../../services/rooms/room-upgrade.ts'
 import type { Memberships } from '../../services/rooms/memberships.ts'
 import type { Reports } from '../../services/rooms/reports.ts'
 import type { RoomPreviews } from '../../services/rooms/summary.ts'
@@ -103,4 +104,5 @@ export interface ClientContext {
   readonly eventCreator: EventCreator
   readonly membershipChanges: MembershipChanges
   readonly roomCreation: RoomCreation
+  readonly roomUpgrade: RoomUpgrade
 }

@@ -2,6 +2,7 @@ import type { RateLimit, RateLimiter } from '../../http/rate-limiter.ts'
 import { MatrixError } from '../../protocol/errors.ts'
 import { serverNameOf } from '../../protocol/ids.ts'
 import type { EventId, RoomId, ServerName, UserId } from '../../protocol/ids.ts'
+import { isJsonObject } from '../../protocol/json.ts'
 import type { JsonObject } from '../../protocol/json.ts'
 import { getRoomVersion } from '../../protocol/room-versions/room-versions.ts'
 import { assert } from '../../util/assert.ts'
@@ -12,6 +13,7 @@ import type { InvitePolicy } from './invite-policy.ts'
 import type { Memberships } from './memberships.ts'
 import type { RoomSlots } from './reading/room-slots.ts'
 import type { RestrictedJoins } from './restricted-joins.ts'
+import type { Succession } from './settings-transfer.ts'
 
 const JOIN_STATE = ['m.room.create', 'm.room.join_rules', 'm.room.power_levels', 'm.room.guest_access']
 const PROFILE_KEYS = ['displayname', 'avatar_url']
@@ -35,6 +37,8 @@ export interface MembershipChangesDeps {
   readonly restrictedJoins: RestrictedJoins
   readonly invites: InvitePolicy
   readonly rateLimiter: RateLimiter
+  /** A user has joined a room whose predecessor they were in. */
+  readonly onSucceeded: (userId: UserId, succession: Succession) => void
   readonly options: MembershipOptions
 }
 
@@ -77,7 +81,14 @@ export class MembershipChanges {
     const needsAuthoriser = known?.membership !== 'invite' && known?.membership !== 'ban'
     const authoriser = needsAuthoriser ? await restrictedJoins.findAuthoriser(roomId, userId, { version, state }) : undefined
     const { join_authorised_via_users_server: _given, ...rest } = content
-    return this.#append(requester, { roomId, userId, content: { ...rest, ...(authoriser !== undefined && { join_authorised_via_users_server: authoriser }) } }, 'join')
+    const joined = { ...rest, ...(authoriser !== undefined && { join_authorised_via_users_server: authoriser }) }
+    const eventId = await this.#append(requester, { roomId, userId, content: joined }, 'join')
+    const predecessor = create.content['predecessor']
+    const from = isJsonObject(predecessor) ? predecessor['room_id'] : undefined
+    if (typeof from === 'string' && (await memberships.getMembership(userId, from as RoomId)) !== undefined) {
+      this.#deps.onSucceeded(userId, { from: from as RoomId, to: roomId })
+    }
+    return eventId
   }
 
   /** Leaves a room, rejects an invite, or takes a knock back. Having left already is fine. */

@@ -81,6 +81,7 @@ import { getJoinedMembersByRoom, getMembersByRoom, getOneRoomEvent, getRoomState
 import { defineFilter, getFilter } from './client/sync/filter.ts'
 import { getEvents, getOneEvent, initialSync } from './client/sync/old-sync.ts'
 import { getPresence, setPresence } from './client/sync/presence.ts'
+import { sync } from './client/sync/sync.ts'
 import { setTyping } from './client/sync/typing.ts'
 import { getConfigAuthed, getContentAuthed, getContentOverrideNameAuthed, getContentThumbnailAuthed } from './media/authed-content-repo.ts'
 import {
@@ -104,7 +105,7 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   searchUserDirectory, getUserProfile, getProfileField, setProfileField, deleteProfileField,
 
   // sync
-  defineFilter, getFilter, setTyping, setPresence, getPresence,
+  sync, defineFilter, getFilter, setTyping, setPresence, getPresence,
 
   // rooms
   createRoom, sendMessage, setRoomStateWithKey, redactEvent, joinRoom, joinRoomById, leaveRoom, forgetRoom, knockRoom, inviteUser, kick, ban, unban,

@@ -14,6 +14,7 @@ import { assembleRoomDirectory } from './assemble-room-directory.ts'
 import { assembleRoomReading } from './assemble-room-reading.ts'
 import { assembleRoomWriting } from './assemble-room-writing.ts'
 import { assembleRooms } from './assemble-rooms.ts'
+import { assembleSync } from './assemble-sync.ts'
 import { assembleUserData } from './assemble-user-data.ts'
 
 /** Everything that one process consists of, wired. */
@@ -41,9 +42,20 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? userData.profiles.clear(userId) : Promise.resolve()))
   accounts.onRegistered.push(({ userId, displayName }) => userData.profiles.create(userId, displayName))
   const writing = assembleRoomWriting(core, { writer: rooms.writer, directory, userData, accounts, push })
+  const { sync } = assembleSync(core, {
+    accountData: userData.accountData,
+    pushRules: push.pushRules,
+    typing: userData.typing,
+    receipts: push.receipts,
+    unreadCounts: push.unreadCounts,
+    presence: userData.presence,
+    toDevice: encryption.toDeviceInbox,
+    deviceLists: encryption.deviceLists,
+    keyCounts: encryption.keyCounts,
+  })
 
   return {
-    client: { ...accounts, ...encryption, ...userData, ...media, ...push, ...directory, ...reading, ...writing, config, clock, rateLimiter } as unknown as ClientContext,
+    client: { sync, ...accounts, ...encryption, ...userData, ...media, ...push, ...directory, ...reading, ...writing, config, clock, rateLimiter } as unknown as ClientContext,
     async start() {
       for (const { name, lane, head } of await getLaneHeads(database)) hub.setHead(name as StreamName, lane, head)
       await encryption.start()

@@ -42,6 +42,7 @@ import type { RoomStates } from '../../services/rooms/reading/room-states.ts'
 import type { MessageSearch } from '../../services/search/message-search.ts'
 import type { SearchAnswers } from '../../services/search/search-answers.ts'
 import type { EventStream } from '../../services/sync/event-stream.ts'
+import type { SyncService } from '../../services/sync/sync-service.ts'
 import type { RoomSnapshots } from '../../services/sync/room-snapshots.ts'
 import type { ToDeviceSender } from '../../services/to-device/to-device-sender.ts'
 import type { AccountData } from '../../services/user-data/account-data.ts'
@@ -54,6 +55,7 @@ import type { Clock } from '../../util/clock.ts'
 /** The services that client endpoints may call; process/assemble.ts makes it. */
 export interface ClientContext {
   readonly config: Config
+  readonly sync: SyncService
   readonly clock: Clock
   readonly rateLimiter: RateLimiter
   readonly authenticator: Authenticator

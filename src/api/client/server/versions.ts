@@ -27,6 +27,7 @@ export const getVersions = clientEndpoint({
         'org.matrix.msc2285.stable': true,
         'org.matrix.msc3827.stable': true,
         'org.matrix.msc3981': true,
+        'org.matrix.msc3814': true,
         'uk.tcpip.msc4133.stable': true,
       },
     }

@@ -32,10 +32,10 @@ interface RoomWritingDeps {
 
 /** Wires writing to rooms, and what accounts and profiles bring about in rooms. */
 export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWritingServices {
-  const { config, database, memberships, rateLimiter, serverName, logger, events } = core
-  const { writer, directory, userData, accounts } = deps
+  const { config, database, memberships, rateLimiter, serverName, events } = core
+  const { writer, directory, userData } = deps
   const { roomSlots: slots, roomAliases: aliases, roomDirectory } = directory
-  const { rooms, ratelimits, registration } = config
+  const { rooms, ratelimits } = config
   const { profiles } = userData
   const showsInvitedProfile = rooms.includeProfileDataOnInvite
   const invites = new InvitePolicy({
@@ -46,15 +46,22 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
     blocksNonAdmins: rooms.blockNonAdminInvites,
   })
   const settings = new RoomSettingsTransfer({
-    database, serverName,
+    database,
+    serverName,
     tags: userData.tags,
     accountData: userData.accountData,
     pushRules: deps.push.pushRules,
   })
   const membershipChanges = new MembershipChanges({
-    writer, memberships, slots, profiles, invites, rateLimiter,
+    writer,
+    memberships,
+    slots,
+    profiles,
+    invites,
+    rateLimiter,
     restrictedJoins: new RestrictedJoins({ memberships, serverName }),
-    onSucceeded: (userId, succession) => core.background.run('transfer_room_settings', () => settings.transfer([userId], succession)),
+    onSucceeded: (userId, succession) =>
+      core.background.run('transfer_room_settings', () => settings.transfer([userId], succession)),
     options: {
       serverName,
       showsInvitedProfile,
@@ -64,7 +71,11 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
     },
   })
   const roomCreation = new RoomCreation({
-    writer, aliases, invites, profiles, rateLimiter,
+    writer,
+    aliases,
+    invites,
+    profiles,
+    rateLimiter,
     directory: roomDirectory,
     options: {
       serverName,
@@ -75,10 +86,47 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
       powerLevelOverrides: rooms.defaultPowerLevelContentOverride,
     },
   })
+  wireAccounts(core, deps, { changes: membershipChanges, creation: roomCreation })
+  return {
+    membershipChanges,
+    roomCreation,
+    roomUpgrade: new RoomUpgrade({
+      database,
+      writer,
+      memberships,
+      aliases,
+      profiles,
+      settings,
+      creation: roomCreation,
+      directory: roomDirectory,
+    }),
+    eventCreator: new EventCreator({
+      database,
+      writer,
+      events,
+      slots,
+      membershipChanges,
+      aliases,
+      rateLimiter,
+      serverName,
+      limits: { messages: ratelimits.rcMessage, adminRedactions: ratelimits.rcAdminRedaction },
+    }),
+  }
+}
+
+/** New accounts join rooms, closed ones leave them, changed profiles show in them. */
+function wireAccounts(
+  core: Core,
+  deps: RoomWritingDeps,
+  services: { readonly changes: MembershipChanges; readonly creation: RoomCreation },
+): void {
+  const { config, database, memberships, serverName, logger } = core
+  const { writer, directory, accounts, userData } = deps
+  const { registration } = config
   const accountRooms = new AccountRooms({
-    aliases, memberships,
-    changes: membershipChanges,
-    creation: roomCreation,
+    aliases: directory.roomAliases,
+    memberships,
+    ...services,
     options: {
       serverName,
       autoJoinRooms: registration.autoJoinRooms,
@@ -90,21 +138,14 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
     },
     onError: (message, fields) => logger.warn(message, fields),
   })
-  profiles.setPropagator(
+  userData.profiles.setPropagator(
     new ProfilePropagation({
-      database, memberships, writer,
+      database,
+      memberships,
+      writer,
       onRefused: (roomId, error) => logger.info('a room refused a changed profile', { room: roomId, error }),
     }),
   )
   accounts.onRegistered.push((account) => accountRooms.joinWelcomeRooms(account))
   accounts.onDeactivated.push(({ userId }) => accountRooms.leaveAll(userId))
-  return {
-    membershipChanges,
-    roomCreation,
-    roomUpgrade: new RoomUpgrade({ database, writer, memberships, aliases, profiles, settings, creation: roomCreation, directory: roomDirectory }),
-    eventCreator: new EventCreator({
-      database, writer, events, slots, membershipChanges, aliases, rateLimiter, serverName,
-      limits: { messages: ratelimits.rcMessage, adminRedactions: ratelimits.rcAdminRedaction },
-    }),
-  }
 }

@@ -14,7 +14,10 @@ test('a message is sent, read back, and redacted', async () => {
   expect(await alice.getState(roomId, 'm.room.name')).toEqual({ name: 'Hall' })
   const redaction = await alice.redact(roomId, eventId, 'r1')
   expect(await alice.redact(roomId, eventId, 'r1')).toBe(redaction)
-  expect(await alice.get(roomPath(roomId, 'event', eventId))).toMatchObject({ content: {}, unsigned: { redacted_because: { event_id: redaction } } })
+  expect(await alice.get(roomPath(roomId, 'event', eventId))).toMatchObject({
+    content: {},
+    unsigned: { redacted_because: { event_id: redaction } },
+  })
   expect(await bob.get('/_matrix/client/v3/joined_rooms')).toEqual({ joined_rooms: [roomId] })
 })
 
@@ -38,7 +41,9 @@ test('parallel sends of many members come into one order, each once', async () =
   const roomId = await alice.createRoom({ preset: 'public_chat' })
   const members = await Promise.all(['bob', 'carol', 'dan'].map((name) => server.register(name)))
   await Promise.all(members.map((member) => member.join(roomId)))
-  const sent = await Promise.all([alice, ...members].flatMap((member) => Array.from({ length: 15 }, (_, n) => member.sendText(roomId, `${n}`))))
+  const sent = await Promise.all(
+    [alice, ...members].flatMap((member) => Array.from({ length: 15 }, (_, n) => member.sendText(roomId, `${n}`))),
+  )
   expect(new Set(sent).size).toBe(60)
   const { chunk } = await alice.messages(roomId, { limit: 100 })
   expect(new Set(chunk.filter((event) => event.type === 'm.room.message').map((event) => event.event_id))).toEqual(new Set(sent))

@@ -12,19 +12,33 @@ test.each(['1', '5', '8', '10', '11', '12'])('the presets make what they stand f
   await using server = await TestServer.start()
   const [alice, bob] = await Promise.all([server.register('alice'), server.register('bob')])
   for (const [preset, { joinRule, guestAccess }] of Object.entries(PRESETS)) {
-    const roomId = await alice.createRoom({ room_version: version, preset, invite: [bob.userId], is_direct: true, name: 'N', topic: 'T' })
+    const roomId = await alice.createRoom({
+      room_version: version,
+      preset,
+      invite: [bob.userId],
+      is_direct: true,
+      name: 'N',
+      topic: 'T',
+    })
     expect(roomId.includes(':')).toBe(version !== '12')
     expect(await alice.getState(roomId, 'm.room.join_rules')).toEqual({ join_rule: joinRule })
     expect(await alice.getState(roomId, 'm.room.guest_access')).toEqual({ guest_access: guestAccess })
     expect(await alice.getState(roomId, 'm.room.history_visibility')).toEqual({ history_visibility: 'shared' })
     expect(await alice.getState(roomId, 'm.room.topic')).toEqual({ topic: 'T', 'm.topic': { 'm.text': [{ body: 'T' }] } })
-    expect(await alice.getState(roomId, 'm.room.member', bob.userId)).toEqual({ membership: 'invite', is_direct: true, displayname: 'bob' })
+    expect(await alice.getState(roomId, 'm.room.member', bob.userId)).toEqual({
+      membership: 'invite',
+      is_direct: true,
+      displayname: 'bob',
+    })
     const create = await alice.getState<Record<string, unknown>>(roomId, 'm.room.create')
     const isTrusted = preset === 'trusted_private_chat'
     expect(create['room_version']).toBe(version)
     expect(create['creator']).toBe(Number(version) < 11 ? alice.userId : undefined)
     expect(create['additional_creators']).toEqual(version === '12' && isTrusted ? [bob.userId] : undefined)
-    const { users, events } = await alice.getState<{ users: unknown; events: Record<string, number> }>(roomId, 'm.room.power_levels')
+    const { users, events } = await alice.getState<{ users: unknown; events: Record<string, number> }>(
+      roomId,
+      'm.room.power_levels',
+    )
     expect(users).toEqual(version === '12' ? {} : { [alice.userId]: 100, ...(isTrusted && { [bob.userId]: 100 }) })
     expect(events['m.room.tombstone']).toBe(version === '12' ? 150 : 100)
   }
@@ -34,7 +48,9 @@ test('initial_state goes before the preset, name and topic before initial_state'
   await using server = await TestServer.start()
   const alice = await server.register('alice')
   const roomId = await alice.createRoom({
-    name: 'Wins', topic: 'Wins too', room_alias_name: 'den',
+    name: 'Wins',
+    topic: 'Wins too',
+    room_alias_name: 'den',
     initial_state: [
       { type: 'm.room.name', content: { name: 'Loses' } },
       { type: 'm.room.history_visibility', state_key: '', content: { history_visibility: 'joined' } },
@@ -48,7 +64,12 @@ test('initial_state goes before the preset, name and topic before initial_state'
   expect(await alice.getState(roomId, 'm.room.power_levels')).toMatchObject({ events_default: 7, state_default: 50 })
   expect(await alice.getState(roomId, 'm.room.canonical_alias')).toEqual({ alias: '#den:test.example' })
   const { chunk } = await alice.messages(roomId, { dir: 'f', limit: 100 })
-  expect(chunk.slice(0, 4).map((event) => event.type)).toEqual(['m.room.create', 'm.room.member', 'm.room.power_levels', 'm.room.canonical_alias'])
+  expect(chunk.slice(0, 4).map((event) => event.type)).toEqual([
+    'm.room.create',
+    'm.room.member',
+    'm.room.power_levels',
+    'm.room.canonical_alias',
+  ])
   expect(await alice.join('#den:test.example')).toBe(roomId)
 })
 
@@ -71,7 +92,11 @@ test('requests that contradict themselves make no room', async () => {
     [{ room_version: '11', power_level_content_override: { users: { [alice.userId]: 10 } } }, 400, 'M_INVALID_ROOM_STATE'],
     [{ power_level_content_override: { users: { [bob.userId]: 'high' } } }, 400, 'M_BAD_JSON'],
     [{ creation_content: { additional_creators: ['@invalid:dom$ain$.com'] } }, 400, 'M_INVALID_PARAM'],
-    [{ initial_state: [{ type: 'm.room.member', state_key: bob.userId, content: { membership: 'join' } }] }, 400, 'M_INVALID_ROOM_STATE'],
+    [
+      { initial_state: [{ type: 'm.room.member', state_key: bob.userId, content: { membership: 'join' } }] },
+      400,
+      'M_INVALID_ROOM_STATE',
+    ],
     [{ preset: 'secret' }, 400, 'M_INVALID_PARAM'],
   ]
   for (const [body, status, errcode] of cases) await alice.fails(status, errcode, 'POST', CREATE, { body })

@@ -28,8 +28,13 @@ async function bring(alice: TestClient, bob: TestClient, roomId: string, members
 }
 
 function perform(alice: TestClient, bob: TestClient, roomId: string, action: Action): Promise<{ status: number }> {
-  const self = { join: roomPath(roomId, 'join'), leave: roomPath(roomId, 'leave'), knock: `/_matrix/client/v3/knock/${encodeURIComponent(roomId)}` }
-  if (action === 'join' || action === 'leave' || action === 'knock') return bob.exchange('POST', self[action], { body: { reason: 'why not' }, expect: 'any' })
+  const self = {
+    join: roomPath(roomId, 'join'),
+    leave: roomPath(roomId, 'leave'),
+    knock: `/_matrix/client/v3/knock/${encodeURIComponent(roomId)}`,
+  }
+  if (action === 'join' || action === 'leave' || action === 'knock')
+    return bob.exchange('POST', self[action], { body: { reason: 'why not' }, expect: 'any' })
   return alice.exchange('POST', roomPath(roomId, action), { body: { user_id: bob.userId, reason: 'so' }, expect: 'any' })
 }
 
@@ -62,7 +67,10 @@ test('members of an allowed room join a restricted room, with a member who may i
     await carol.fails(403, 'M_FORBIDDEN', 'POST', roomPath(roomId, 'join'))
     await bob.join(space)
     await bob.join(roomId)
-    expect(await alice.getState(roomId, 'm.room.member', bob.userId)).toMatchObject({ membership: 'join', join_authorised_via_users_server: alice.userId })
+    expect(await alice.getState(roomId, 'm.room.member', bob.userId)).toMatchObject({
+      membership: 'join',
+      join_authorised_via_users_server: alice.userId,
+    })
     await alice.invite(roomId, carol.userId)
     await carol.join(roomId)
     expect(await alice.getState(roomId, 'm.room.member', carol.userId)).not.toHaveProperty('join_authorised_via_users_server')
@@ -85,11 +93,17 @@ test('a room is forgotten after leaving only', async () => {
 test('unknown rooms and aliases are a 404, malformed ids a 400', async () => {
   await using server = await TestServer.start()
   const alice = await server.register('alice')
-  for (const [room, status, errcode] of [['!none:test.example', 404, 'M_NOT_FOUND'], ['#none:test.example', 404, 'M_NOT_FOUND'], ['none', 400, 'M_INVALID_PARAM']] as const) {
+  for (const [room, status, errcode] of [
+    ['!none:test.example', 404, 'M_NOT_FOUND'],
+    ['#none:test.example', 404, 'M_NOT_FOUND'],
+    ['none', 400, 'M_INVALID_PARAM'],
+  ] as const) {
     await alice.fails(status, errcode, 'POST', `/_matrix/client/v3/join/${encodeURIComponent(room)}`, { body: {} })
     await alice.fails(status, errcode, 'POST', `/_matrix/client/v3/knock/${encodeURIComponent(room)}`, { body: {} })
   }
-  await alice.fails(404, 'M_NOT_FOUND', 'POST', roomPath('!none:test.example', 'invite'), { body: { user_id: '@b:test.example' } })
+  await alice.fails(404, 'M_NOT_FOUND', 'POST', roomPath('!none:test.example', 'invite'), {
+    body: { user_id: '@b:test.example' },
+  })
   await alice.fails(404, 'M_NOT_FOUND', 'PUT', roomPath('!none:test.example', 'send', 'm.x', '1'), { body: {} })
 })
 
@@ -97,8 +111,14 @@ test('a changed name goes into the member events of all rooms', async () => {
   await using server = await TestServer.start()
   const alice = await server.register('alice')
   const rooms = await Promise.all(Array.from({ length: 12 }, () => alice.createRoom()))
-  await alice.put(`/_matrix/client/v3/profile/${encodeURIComponent(alice.userId)}/displayname`, { displayname: 'Alice of Wonderland' })
-  for (const roomId of rooms) expect(await alice.getState(roomId, 'm.room.member', alice.userId)).toMatchObject({ displayname: 'Alice of Wonderland', membership: 'join' })
+  await alice.put(`/_matrix/client/v3/profile/${encodeURIComponent(alice.userId)}/displayname`, {
+    displayname: 'Alice of Wonderland',
+  })
+  for (const roomId of rooms)
+    expect(await alice.getState(roomId, 'm.room.member', alice.userId)).toMatchObject({
+      displayname: 'Alice of Wonderland',
+      membership: 'join',
+    })
 })
 
 test('a member may show another name in one room, by setting the member event', async () => {
@@ -109,15 +129,21 @@ test('a member may show another name in one room, by setting the member event', 
   await bob.sendState(roomId, 'm.room.member', bob.userId, { membership: 'join', displayname: 'Bobby' })
   expect(await alice.getState(roomId, 'm.room.member', bob.userId)).toEqual({ membership: 'join', displayname: 'Bobby' })
   await alice.sendState(roomId, 'm.room.member', bob.userId, { membership: 'ban', reason: 'no' })
-  await bob.fails(403, 'M_FORBIDDEN', 'PUT', roomPath(roomId, 'state', 'm.room.member', bob.userId), { body: { membership: 'join' } })
-  await alice.fails(400, 'M_BAD_JSON', 'PUT', roomPath(roomId, 'state', 'm.room.member', bob.userId), { body: { membership: 'dance' } })
+  await bob.fails(403, 'M_FORBIDDEN', 'PUT', roomPath(roomId, 'state', 'm.room.member', bob.userId), {
+    body: { membership: 'join' },
+  })
+  await alice.fails(400, 'M_BAD_JSON', 'PUT', roomPath(roomId, 'state', 'm.room.member', bob.userId), {
+    body: { membership: 'dance' },
+  })
 })
 
 test('who blocks invites is not invited', async () => {
   await using server = await TestServer.start()
   const [alice, bob] = await Promise.all([server.register('alice'), server.register('bob')])
   const roomId = await alice.createRoom()
-  await bob.put(`/_matrix/client/v3/user/${encodeURIComponent(bob.userId)}/account_data/m.invite_permission_config`, { default_action: 'block' })
+  await bob.put(`/_matrix/client/v3/user/${encodeURIComponent(bob.userId)}/account_data/m.invite_permission_config`, {
+    default_action: 'block',
+  })
   await alice.fails(403, 'M_INVITE_BLOCKED', 'POST', roomPath(roomId, 'invite'), { body: { user_id: bob.userId } })
   await alice.fails(403, 'M_INVITE_BLOCKED', 'POST', '/_matrix/client/v3/createRoom', { body: { invite: [bob.userId] } })
 })
@@ -126,7 +152,8 @@ test('new accounts join the welcome rooms, closed accounts leave all rooms', asy
   await using server = await TestServer.start({ config: { auto_join_rooms: ['#welcome:test.example'] } })
   const [alice, bob] = await Promise.all([server.register('alice'), server.register('bob')])
   const { room_id: roomId } = await alice.get<{ room_id: string }>('/_matrix/client/v3/directory/room/%23welcome%3Atest.example')
-  for (const client of [alice, bob]) expect(await client.get('/_matrix/client/v3/joined_rooms')).toEqual({ joined_rooms: [roomId] })
+  for (const client of [alice, bob])
+    expect(await client.get('/_matrix/client/v3/joined_rooms')).toEqual({ joined_rooms: [roomId] })
   const auth = { type: 'm.login.password', identifier: { type: 'm.id.user', user: bob.userId }, password: bob.password }
   await bob.post('/_matrix/client/v3/account/deactivate', { auth })
   await expect.poll(() => alice.getState(roomId, 'm.room.member', bob.userId)).toMatchObject({ membership: 'leave' })

@@ -7,7 +7,8 @@ test('sends that cannot become events are refused, and leave nothing behind', as
   const [alice, bob] = await Promise.all([server.register('alice'), server.register('bob')])
   const roomId = await alice.createRoom({ room_version: '12' })
   const other = await alice.createRoom({ room_alias_name: 'other' })
-  const state = (type: string, body: unknown, stateKey = '') => ['PUT', roomPath(roomId, 'state', type, stateKey), { body }] as const
+  const state = (type: string, body: unknown, stateKey = '') =>
+    ['PUT', roomPath(roomId, 'state', type, stateKey), { body }] as const
   const send = (type: string, body: unknown, txn = 't') => ['PUT', roomPath(roomId, 'send', type, txn), { body }] as const
   const cases: readonly [number, string, readonly [string, string, { body: unknown }]][] = [
     [413, 'M_TOO_LARGE', send('m.x', { text: 'x'.repeat(66_000) })],
@@ -62,24 +63,38 @@ test('threads start at events without a relation only', async () => {
   const alice = await server.register('alice')
   const roomId = await alice.createRoom()
   const root = await alice.sendText(roomId, 'root')
-  const threaded = (eventId: string) => ({ msgtype: 'm.text', body: 'x', 'm.relates_to': { rel_type: 'm.thread', event_id: eventId } })
+  const threaded = (eventId: string) => ({
+    msgtype: 'm.text',
+    body: 'x',
+    'm.relates_to': { rel_type: 'm.thread', event_id: eventId },
+  })
   const reply = await alice.send(roomId, 'm.room.message', threaded(root))
   await alice.fails(400, 'M_UNKNOWN', 'PUT', roomPath(roomId, 'send', 'm.room.message', 't'), { body: threaded(reply) })
 })
 
-test.each(['1', '10', '11'])('redactions in rooms of version %s come by either endpoint, and only with the right to', async (version) => {
-  await using server = await TestServer.start()
-  const [alice, bob] = await Promise.all([server.register('alice'), server.register('bob')])
-  const roomId = await alice.createRoom({ room_version: version, preset: 'public_chat' })
-  await bob.join(roomId)
-  const [one, two, three] = [await alice.sendText(roomId, '1'), await bob.sendText(roomId, '2'), await bob.sendText(roomId, '3')]
-  await bob.fails(403, 'M_FORBIDDEN', 'PUT', roomPath(roomId, 'redact', one, 't'), { body: { reason: 'mine' } })
-  await bob.redact(roomId, two)
-  const redaction = await alice.send(roomId, 'm.room.redaction', { redacts: three, reason: 'spam' })
-  for (const eventId of [two, three]) expect(await alice.get(roomPath(roomId, 'event', eventId))).toMatchObject({ content: {} })
-  expect(await alice.get(roomPath(roomId, 'event', redaction))).toMatchObject({ redacts: three, content: { reason: 'spam', redacts: three } })
-  await alice.fails(400, 'M_BAD_JSON', 'PUT', roomPath(roomId, 'send', 'm.room.redaction', 't'), { body: {} })
-})
+test.each(['1', '10', '11'])(
+  'redactions in rooms of version %s come by either endpoint, and only with the right to',
+  async (version) => {
+    await using server = await TestServer.start()
+    const [alice, bob] = await Promise.all([server.register('alice'), server.register('bob')])
+    const roomId = await alice.createRoom({ room_version: version, preset: 'public_chat' })
+    await bob.join(roomId)
+    const [one, two, three] = [
+      await alice.sendText(roomId, '1'),
+      await bob.sendText(roomId, '2'),
+      await bob.sendText(roomId, '3'),
+    ]
+    await bob.fails(403, 'M_FORBIDDEN', 'PUT', roomPath(roomId, 'redact', one, 't'), { body: { reason: 'mine' } })
+    await bob.redact(roomId, two)
+    const redaction = await alice.send(roomId, 'm.room.redaction', { redacts: three, reason: 'spam' })
+    for (const eventId of [two, three]) expect(await alice.get(roomPath(roomId, 'event', eventId))).toMatchObject({ content: {} })
+    expect(await alice.get(roomPath(roomId, 'event', redaction))).toMatchObject({
+      redacts: three,
+      content: { reason: 'spam', redacts: three },
+    })
+    await alice.fails(400, 'M_BAD_JSON', 'PUT', roomPath(roomId, 'send', 'm.room.redaction', 't'), { body: {} })
+  },
+)
 
 test('messages are limited by rc_message', async () => {
   await using server = await TestServer.start({ config: { rc_message: { per_second: 0.01, burst_count: 2 } } })
@@ -87,5 +102,7 @@ test('messages are limited by rc_message', async () => {
   const roomId = await alice.createRoom()
   await alice.sendText(roomId, '1')
   await alice.sendText(roomId, '2')
-  await alice.fails(429, 'M_LIMIT_EXCEEDED', 'PUT', roomPath(roomId, 'send', 'm.room.message', 't'), { body: { msgtype: 'm.text', body: '3' } })
+  await alice.fails(429, 'M_LIMIT_EXCEEDED', 'PUT', roomPath(roomId, 'send', 'm.room.message', 't'), {
+    body: { msgtype: 'm.text', body: '3' },
+  })
 })

@@ -99,7 +99,12 @@ export class EventCreator {
     request: { readonly roomId: RoomId; readonly eventId: EventId; readonly content: JsonObject; readonly transactionId: string },
   ): Promise<EventId> {
     const { roomId, eventId, content } = request
-    return this.#redact(requester, { roomId, redacts: eventId, content, transaction: transactionOf(requester, request.transactionId, `redact/${eventId}`) })
+    return this.#redact(requester, {
+      roomId,
+      redacts: eventId,
+      content,
+      transaction: transactionOf(requester, request.transactionId, `redact/${eventId}`),
+    })
   }
 
   /** Spec: room_send.yaml: `redacts` stands in the content, whatever the room version. */
@@ -107,7 +112,12 @@ export class EventCreator {
     const { redacts } = request.content
     if (typeof redacts !== 'string') throw new MatrixError('M_BAD_JSON', 'A redaction must name the event to redact')
     const transaction = transactionOf(requester, request.transactionId, REDACTION)
-    return this.#redact(requester, { roomId: request.roomId, redacts: parseEventId(redacts), content: request.content, transaction })
+    return this.#redact(requester, {
+      roomId: request.roomId,
+      redacts: parseEventId(redacts),
+      content: request.content,
+      transaction,
+    })
   }
 
   async #redact(
@@ -129,7 +139,8 @@ export class EventCreator {
       }
     }
     const { adminRedactions } = this.#deps.limits
-    if (!isOwn && adminRedactions && requester.isRateLimited) this.#deps.rateLimiter.consume(`admin_redaction:${userId}`, adminRedactions)
+    if (!isOwn && adminRedactions && requester.isRateLimited)
+      this.#deps.rateLimiter.consume(`admin_redaction:${userId}`, adminRedactions)
     else this.#limit(requester)
     const { redacts: _named, ...content } = request.content
     return this.#append(roomId, { type: REDACTION, sender: userId, content, redacts, transaction })
@@ -144,9 +155,13 @@ export class EventCreator {
     if (relation.type === 'm.annotation' && (await this.#isDuplicateAnnotation(requester.userId, request, relation.eventId))) {
       const { device, id, scope } = relation.transaction
       const earlier = await getEventIdOfTransaction(this.#deps.database, {
-        sender: requester.userId, txnDevice: device, txnId: id, txnScope: scope, roomId: request.roomId,
+        sender: requester.userId,
+        txnDevice: device,
+        txnId: id,
+        txnScope: scope,
+        roomId: request.roomId,
       })
-      if (earlier === undefined) throw new MatrixError('M_DUPLICATE_ANNOTATION', 'Can\'t send same reaction twice')
+      if (earlier === undefined) throw new MatrixError('M_DUPLICATE_ANNOTATION', "Can't send same reaction twice")
       return earlier
     }
     if (relation.type === 'm.thread') {
@@ -162,7 +177,12 @@ export class EventCreator {
   async #isDuplicateAnnotation(sender: UserId, request: MessageRequest, eventId: string): Promise<boolean> {
     const key = annotationKeyOf(request.content)
     if (key === undefined) return false
-    const texts = await getAnnotationsBySender(this.#deps.database, { roomId: request.roomId, eventId, sender, type: request.type })
+    const texts = await getAnnotationsBySender(this.#deps.database, {
+      roomId: request.roomId,
+      eventId,
+      sender,
+      type: request.type,
+    })
     return texts.some((text) => {
       const { content } = JSON.parse(text) as { content: JsonObject }
       return annotationKeyOf(content) === key
@@ -184,7 +204,10 @@ export class EventCreator {
   async #checkAliases(roomId: RoomId, content: JsonObject): Promise<void> {
     const aliases = aliasesOf(content)
     if (aliases.length === 0) return
-    const former = (await this.#deps.slots.get(roomId, [{ type: 'm.room.canonical_alias', stateKey: '' }]))('m.room.canonical_alias', '')
+    const former = (await this.#deps.slots.get(roomId, [{ type: 'm.room.canonical_alias', stateKey: '' }]))(
+      'm.room.canonical_alias',
+      '',
+    )
     const known = new Set<unknown>([former?.content['alias'], former?.content['alt_aliases']].flat())
     for (const alias of new Set(aliases)) {
       if (known.has(alias)) continue
@@ -206,7 +229,8 @@ export class EventCreator {
 }
 
 function refuseSuspended(requester: Requester): void {
-  if (requester.isSuspended) throw new MatrixError('M_USER_SUSPENDED', 'Sending messages while account is suspended is not allowed.')
+  if (requester.isSuspended)
+    throw new MatrixError('M_USER_SUSPENDED', 'Sending messages while account is suspended is not allowed.')
 }
 
 function transactionOf(requester: Requester, id: string, scope: string): EventTransaction {

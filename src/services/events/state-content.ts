@@ -43,7 +43,8 @@ function checkServerAcl(content: JsonObject, serverName: ServerName): void {
     }
   }
   // Nobody of this server could undo it.
-  if (!compileServerAcl(content).isServerAllowed(serverName)) throw new MatrixError('M_INVALID_PARAM', 'The server ACL would shut out this server')
+  if (!compileServerAcl(content).isServerAllowed(serverName))
+    throw new MatrixError('M_INVALID_PARAM', 'The server ACL would shut out this server')
 }
 
 function badJson(message: string): MatrixError {
@@ -53,7 +54,8 @@ function badJson(message: string): MatrixError {
 /** The aliases that `m.room.canonical_alias` names. Throws M_INVALID_PARAM where one is malformed. Spec: room_state.yaml. */
 export function aliasesOf(content: JsonObject): RoomAlias[] {
   const { alias, alt_aliases: others } = content
-  if (others !== undefined && others !== null && !Array.isArray(others)) throw new MatrixError('M_INVALID_PARAM', 'alt_aliases is not a list')
+  if (others !== undefined && others !== null && !Array.isArray(others))
+    throw new MatrixError('M_INVALID_PARAM', 'alt_aliases is not a list')
   const named: readonly (JsonValue | undefined)[] = [...(alias === '' ? [] : [alias]), ...(Array.isArray(others) ? others : [])]
   return named.flatMap((one) => {
     if (one === undefined || one === null) return []

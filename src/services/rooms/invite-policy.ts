@@ -46,10 +46,13 @@ export class InvitePolicy {
    */
   async check(requester: Requester, targets: readonly UserId[], roomId: RoomId | undefined): Promise<void> {
     if (targets.length === 0) return
-    if (requester.isSuspended) throw new MatrixError('M_USER_SUSPENDED', 'Sending invites while account is suspended is not allowed.')
-    if (this.#blocksNonAdmins && !requester.isAdmin) throw new MatrixError('M_FORBIDDEN', 'Invites have been disabled on this server')
+    if (requester.isSuspended)
+      throw new MatrixError('M_USER_SUSPENDED', 'Sending invites while account is suspended is not allowed.')
+    if (this.#blocksNonAdmins && !requester.isAdmin)
+      throw new MatrixError('M_FORBIDDEN', 'Invites have been disabled on this server')
     for (const target of targets) {
-      if (serverNameOf(target) !== this.#serverName) throw new MatrixError('M_FORBIDDEN', `The server of ${target} cannot be reached`)
+      if (serverNameOf(target) !== this.#serverName)
+        throw new MatrixError('M_FORBIDDEN', `The server of ${target} cannot be reached`)
     }
     const configs = await Promise.all(targets.map((target) => this.#accountData.get(target, INVITE_PERMISSION_TYPE)))
     const blocking = targets.find((_, index) => blocksInvites(configs[index]))

@@ -69,7 +69,10 @@ export class MembershipChanges {
     if (known?.membership === 'join') return known.eventId
     refuseSuspended(requester, 'Joining rooms')
     if (requester.isRateLimited) rateLimiter.consume(`join:${userId}`, options.limits.joins)
-    const state = await slots.get(roomId, JOIN_STATE.map((type) => ({ type, stateKey: '' })))
+    const state = await slots.get(
+      roomId,
+      JOIN_STATE.map((type) => ({ type, stateKey: '' })),
+    )
     const create = state('m.room.create', '')
     if (!create) throw unknownRoom()
     if (requester.isGuest && state('m.room.guest_access', '')?.content['guest_access'] !== 'can_join') {
@@ -108,7 +111,8 @@ export class MembershipChanges {
     const { userId } = requester
     const membership = await this.#deps.memberships.getMembership(userId, roomId)
     if (membership === undefined) return this.#assertKnown(roomId)
-    if (membership !== 'leave' && membership !== 'ban') throw new MatrixError('M_UNKNOWN', `User ${userId} is in room ${roomId}`, { status: 400 })
+    if (membership !== 'leave' && membership !== 'ban')
+      throw new MatrixError('M_UNKNOWN', `User ${userId} is in room ${roomId}`, { status: 400 })
     await this.#deps.memberships.forget(userId, roomId)
   }
 
@@ -165,7 +169,9 @@ export class MembershipChanges {
         return (await this.join(requester, roomId, rest)) as EventId
       case 'leave':
         if (isSelf) return (await this.leave(requester, roomId, rest)) as EventId
-        return former === 'ban' ? this.unban(requester, { roomId, userId, content: rest }) : this.kick(requester, { roomId, userId, content: rest })
+        return former === 'ban'
+          ? this.unban(requester, { roomId, userId, content: rest })
+          : this.kick(requester, { roomId, userId, content: rest })
       case 'invite':
         return this.invite(requester, { roomId, userId, content: rest })
       case 'ban':

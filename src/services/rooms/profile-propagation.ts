@@ -33,7 +33,10 @@ export class ProfilePropagation implements MembershipProfilePropagator {
 
   async propagate(userId: UserId, profile: NameAndAvatar): Promise<void> {
     const rooms = await this.#memberships.getJoinedRooms(userId)
-    const records = await getMemberEvents(this.#database, rooms.map((roomId) => ({ roomId, userId })))
+    const records = await getMemberEvents(
+      this.#database,
+      rooms.map((roomId) => ({ roomId, userId })),
+    )
     const events = records.map(stateRecordToEvent).filter((event) => event.content['membership'] === 'join')
     let next = 0
     const work = async (): Promise<void> => {

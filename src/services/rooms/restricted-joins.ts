@@ -25,7 +25,11 @@ export class RestrictedJoins {
    * Finds who of our users in the room authorises a join that needs no invite; undefined where the room's rules ask for none.
    * Throws M_FORBIDDEN where the user is in none of the allowed rooms, M_UNABLE_TO_GRANT_JOIN where nobody may invite.
    */
-  async findAuthoriser(roomId: RoomId, userId: UserId, room: { readonly version: RoomVersion; readonly state: AuthStateLookup }): Promise<UserId | undefined> {
+  async findAuthoriser(
+    roomId: RoomId,
+    userId: UserId,
+    room: { readonly version: RoomVersion; readonly state: AuthStateLookup },
+  ): Promise<UserId | undefined> {
     const { version, state } = room
     if (!allowsRestrictedJoin(version, joinRuleOf(state))) return undefined
     if (!(await this.isAllowed(userId, state))) {

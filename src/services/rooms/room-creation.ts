@@ -29,7 +29,9 @@ export interface NewRoomRequest {
   readonly hasThreepidInvites?: boolean | undefined
   readonly roomVersion?: string | undefined
   readonly creationContent?: JsonObject | undefined
-  readonly initialState?: readonly { readonly type: string; readonly stateKey: string; readonly content: JsonObject }[] | undefined
+  readonly initialState?:
+    | readonly { readonly type: string; readonly stateKey: string; readonly content: JsonObject }[]
+    | undefined
   readonly preset?: RoomPreset | undefined
   readonly isDirect?: boolean | undefined
   readonly powerLevelContentOverride?: JsonObject | undefined
@@ -68,14 +70,17 @@ export class RoomCreation {
    */
   async create(requester: Requester, request: NewRoomRequest): Promise<RoomId> {
     const { options, writer, directory, aliases } = this.#deps
-    if (requester.isSuspended) throw new MatrixError('M_USER_SUSPENDED', 'Creating rooms while account is suspended is not allowed.')
+    if (requester.isSuspended)
+      throw new MatrixError('M_USER_SUSPENDED', 'Creating rooms while account is suspended is not allowed.')
     this.limit(requester)
-    if (request.hasThreepidInvites) throw new MatrixError('M_SERVER_NOT_TRUSTED', 'There is no identity server to invite by address')
+    if (request.hasThreepidInvites)
+      throw new MatrixError('M_SERVER_NOT_TRUSTED', 'There is no identity server to invite by address')
     const version = getRoomVersion(request.roomVersion ?? options.defaultRoomVersion)
     if (!version) throw new MatrixError('M_UNSUPPORTED_ROOM_VERSION', 'Your homeserver does not support this room version')
     const alias = await this.#checkAlias(requester, request.aliasName)
     const isPublic = request.visibility === 'public'
-    if (isPublic && !requester.isAdmin) directory.assertMayPublish({ userId: requester.userId, aliases: alias === undefined ? [] : [alias] })
+    if (isPublic && !requester.isAdmin)
+      directory.assertMayPublish({ userId: requester.userId, aliases: alias === undefined ? [] : [alias] })
     const invited = parseInvited(requester, request.invite ?? [])
     await this.#deps.invites.check(requester, invited, undefined)
     const intents = [
@@ -126,7 +131,12 @@ export class RoomCreation {
     if (request.topic !== undefined) putState(state, 'm.room.topic', '', topicContent(request.topic))
     const profile = await this.#deps.profiles.getNameAndAvatar(sender)
     return [
-      { type: 'm.room.create', sender, stateKey: '', content: createContent(version, sender, request.creationContent ?? {}, trusted) },
+      {
+        type: 'm.room.create',
+        sender,
+        stateKey: '',
+        content: createContent(version, sender, request.creationContent ?? {}, trusted),
+      },
       { type: 'm.room.member', sender, stateKey: sender, content: { ...profile, membership: 'join' } },
       ...[...state.values()].map((entry) => ({ ...entry, sender })),
     ]
@@ -170,7 +180,8 @@ export async function createRoom(writer: EventsWriter, version: RoomVersion, int
   try {
     return (await writer.createRoom({ roomVersion: version.id, intents })).roomId
   } catch (error) {
-    if (error instanceof MatrixError && error.errcode === 'M_FORBIDDEN') throw new MatrixError('M_INVALID_ROOM_STATE', error.message, { cause: error })
+    if (error instanceof MatrixError && error.errcode === 'M_FORBIDDEN')
+      throw new MatrixError('M_INVALID_ROOM_STATE', error.message, { cause: error })
     throw error
   }
 }
@@ -187,7 +198,8 @@ export function createContent(version: RoomVersion, creator: UserId, wished: Jso
 /** Reads `additional_creators`. Throws M_INVALID_PARAM. */
 export function parseCreators(value: JsonValue | undefined): UserId[] {
   if (value === undefined) return []
-  if (!Array.isArray(value) || !value.every(isValidUserId)) throw new MatrixError('M_INVALID_PARAM', 'additional_creators is not a list of user IDs')
+  if (!Array.isArray(value) || !value.every(isValidUserId))
+    throw new MatrixError('M_INVALID_PARAM', 'additional_creators is not a list of user IDs')
   return value
 }
 

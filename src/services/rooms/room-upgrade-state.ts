@@ -7,7 +7,13 @@ import type { RoomVersion } from '../../protocol/room-versions/room-version.ts'
 
 /** What goes over into the new room as it stands. Spec: client-server-api § Room upgrades. */
 const COPIED_TYPES: ReadonlySet<string> = new Set([
-  'm.room.join_rules', 'm.room.name', 'm.room.topic', 'm.room.history_visibility', 'm.room.guest_access', 'm.room.avatar', 'm.room.encryption',
+  'm.room.join_rules',
+  'm.room.name',
+  'm.room.topic',
+  'm.room.history_visibility',
+  'm.room.guest_access',
+  'm.room.avatar',
+  'm.room.encryption',
   'm.room.server_acl',
 ])
 const SPACE = 'm.space'
@@ -28,9 +34,20 @@ export function copiedState(create: MatrixEvent, state: readonly MatrixEvent[]):
 /** What the new room's creator wishes for its create event, from the old one's. */
 export function upgradedCreationContent(
   create: MatrixEvent,
-  upgrade: { readonly version: RoomVersion; readonly roomId: RoomId; readonly lastEventId: EventId | undefined; readonly additionalCreators: readonly UserId[] },
+  upgrade: {
+    readonly version: RoomVersion
+    readonly roomId: RoomId
+    readonly lastEventId: EventId | undefined
+    readonly additionalCreators: readonly UserId[]
+  },
 ): JsonObject {
-  const { creator: _creator, room_version: _version, additional_creators: _additional, predecessor: _predecessor, ...rest } = create.content
+  const {
+    creator: _creator,
+    room_version: _version,
+    additional_creators: _additional,
+    predecessor: _predecessor,
+    ...rest
+  } = create.content
   const { version, roomId, lastEventId, additionalCreators } = upgrade
   return {
     ...rest,
@@ -49,14 +66,23 @@ export interface UpgradedPowerLevels {
 /** Makes the new room's power levels of the old one's content. */
 export function upgradedPowerLevels(
   old: { readonly version: RoomVersion; readonly content: JsonObject },
-  upgrade: { readonly version: RoomVersion; readonly userId: UserId; readonly creators: readonly UserId[]; readonly oldCreators: readonly string[] },
+  upgrade: {
+    readonly version: RoomVersion
+    readonly userId: UserId
+    readonly creators: readonly UserId[]
+    readonly oldCreators: readonly string[]
+  },
 ): UpgradedPowerLevels {
   const content = withIntegers(old.version, old.content)
   const users = isJsonObject(content['users']) ? content['users'] : {}
   const events = isJsonObject(content['events']) ? content['events'] : {}
   if (upgrade.version.privilegedCreators) {
     const others = Object.fromEntries(Object.entries(users).filter(([userId]) => !upgrade.creators.includes(userId as UserId)))
-    const lasting = { ...content, users: others, events: { ...events, 'm.room.tombstone': Math.max(numberOr(events['m.room.tombstone'], 0), TOMBSTONE_LEVEL) } }
+    const lasting = {
+      ...content,
+      users: others,
+      events: { ...events, 'm.room.tombstone': Math.max(numberOr(events['m.room.tombstone'], 0), TOMBSTONE_LEVEL) },
+    }
     return { whileCopying: lasting, lasting }
   }
   // Who stood above all levels before keeps what administrators have.
@@ -83,7 +109,8 @@ export function closedPowerLevels(version: RoomVersion, content: JsonObject): Js
 
 /** Old rooms may have levels written as strings, which newer versions refuse. */
 function withIntegers(version: RoomVersion, content: JsonObject): JsonObject {
-  const fixed = (value: JsonValue): JsonValue => (isJsonObject(value) ? mapValues(value, fixed) : (parseLevel(version, value) ?? value))
+  const fixed = (value: JsonValue): JsonValue =>
+    isJsonObject(value) ? mapValues(value, fixed) : (parseLevel(version, value) ?? value)
   return mapValues(content, fixed)
 }
 

@@ -1,5 +1,11 @@
 import type { AuthStateLookup } from '../../protocol/auth-rules/auth-result.ts'
-import { canSendEvent, getPowerLevelsOf, namedPowerLevel, roomCreators, userPowerLevel } from '../../protocol/auth-rules/power-levels.ts'
+import {
+  canSendEvent,
+  getPowerLevelsOf,
+  namedPowerLevel,
+  roomCreators,
+  userPowerLevel,
+} from '../../protocol/auth-rules/power-levels.ts'
 import { MatrixError } from '../../protocol/errors.ts'
 import { stateSlotKey } from '../../protocol/events/event.ts'
 import type { MatrixEvent } from '../../protocol/events/event.ts'
@@ -81,7 +87,8 @@ export class RoomUpgrade {
     const { roomId } = request
     const version = getRoomVersion(request.version)
     if (!version) throw new MatrixError('M_UNSUPPORTED_ROOM_VERSION', 'Your homeserver does not support this room version')
-    if (requester.isSuspended) throw new MatrixError('M_USER_SUSPENDED', 'Upgrading rooms while account is suspended is not allowed.')
+    if (requester.isSuspended)
+      throw new MatrixError('M_USER_SUSPENDED', 'Upgrading rooms while account is suspended is not allowed.')
     const additionalCreators = version.privilegedCreators ? parseCreators(request.additionalCreators) : []
     const old = await this.#loadOldRoom(roomId)
     const levels = getPowerLevelsOf(old.version, old.lookup)
@@ -90,7 +97,11 @@ export class RoomUpgrade {
       throw new MatrixError('M_FORBIDDEN', 'You cannot upgrade this room')
     }
     this.#deps.creation.limit(requester)
-    const newRoomId = await createRoom(this.#deps.writer, version, await this.#founding(requester, old, { version, additionalCreators }))
+    const newRoomId = await createRoom(
+      this.#deps.writer,
+      version,
+      await this.#founding(requester, old, { version, additionalCreators }),
+    )
     await this.#close(requester, old, newRoomId)
     await this.#moveNames(requester, old, newRoomId)
     const users = await this.#deps.memberships.getJoinedUsers(roomId)
@@ -111,7 +122,14 @@ export class RoomUpgrade {
     const create = slots.get(stateSlotKey('m.room.create', ''))
     const version = getRoomVersion(head.roomVersion)
     assert(create && version, 'a room has a create event and a version that we know')
-    return { roomId, version, create, state, lookup: (type, stateKey) => slots.get(stateSlotKey(type, stateKey)), lastEventId: heads[0]?.eventId }
+    return {
+      roomId,
+      version,
+      create,
+      state,
+      lookup: (type, stateKey) => slots.get(stateSlotKey(type, stateKey)),
+      lastEventId: heads[0]?.eventId,
+    }
   }
 
   /** All first events of the new room, bans included. */
@@ -122,7 +140,12 @@ export class RoomUpgrade {
   ): Promise<EventIntent[]> {
     const sender = requester.userId
     const { version, additionalCreators } = upgrade
-    const wished = upgradedCreationContent(old.create, { version, roomId: old.roomId, lastEventId: old.lastEventId, additionalCreators })
+    const wished = upgradedCreationContent(old.create, {
+      version,
+      roomId: old.roomId,
+      lastEventId: old.lastEventId,
+      additionalCreators,
+    })
     const levels = upgradedPowerLevels(
       { version: old.version, content: old.lookup('m.room.power_levels', '')?.content ?? {} },
       { version, userId: sender, creators: [sender, ...additionalCreators], oldCreators: roomCreators(old.version, old.create) },
@@ -141,10 +164,16 @@ export class RoomUpgrade {
   /** The bans that the upgrading user may set again. */
   async #bans(old: OldRoom, sender: UserId, version: RoomVersion): Promise<MatrixEvent[]> {
     const banned: UserId[] = []
-    for (const [userId, membership] of await this.#deps.memberships.getOfRoom(old.roomId)) if (membership === 'ban') banned.push(userId)
-    const records = await getMemberEvents(this.#deps.database, banned.slice(0, BANS_MAX).map((userId) => ({ roomId: old.roomId, userId })))
+    for (const [userId, membership] of await this.#deps.memberships.getOfRoom(old.roomId))
+      if (membership === 'ban') banned.push(userId)
+    const records = await getMemberEvents(
+      this.#deps.database,
+      banned.slice(0, BANS_MAX).map((userId) => ({ roomId: old.roomId, userId })),
+    )
     const levels = getPowerLevelsOf(old.version, old.lookup)
-    const own = version.privilegedCreators ? Number.POSITIVE_INFINITY : Math.max(userPowerLevel(levels, sender), namedPowerLevel(levels, 'ban'))
+    const own = version.privilegedCreators
+      ? Number.POSITIVE_INFINITY
+      : Math.max(userPowerLevel(levels, sender), namedPowerLevel(levels, 'ban'))
     return records.map(stateRecordToEvent).filter((event) => userPowerLevel(levels, event.stateKey ?? '') < own)
   }
 

@@ -54,7 +54,9 @@ export class RoomSettingsTransfer {
     await this.#accountData.change({ userId, roomId: undefined, type: 'm.direct' }, (content) => {
       const isMissing = (rooms: unknown): rooms is string[] => Array.isArray(rooms) && rooms.includes(from) && !rooms.includes(to)
       if (!Object.values(content).some(isMissing)) return undefined
-      return Object.fromEntries(Object.entries(content).map(([other, rooms]) => [other, isMissing(rooms) ? [...rooms, to] : rooms]))
+      return Object.fromEntries(
+        Object.entries(content).map(([other, rooms]) => [other, isMissing(rooms) ? [...rooms, to] : rooms]),
+      )
     })
   }
 }

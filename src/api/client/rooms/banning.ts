@@ -39,5 +39,9 @@ export const unban = clientEndpoint({
 })
 
 function changeOf(input: { readonly params: { roomId: string }; readonly body: { user_id: string; reason?: string } }) {
-  return { roomId: parseRoomId(input.params.roomId), userId: parseUserId(input.body.user_id), content: reasonContent(input.body.reason) }
+  return {
+    roomId: parseRoomId(input.params.roomId),
+    userId: parseUserId(input.body.user_id),
+    content: reasonContent(input.body.reason),
+  }
 }

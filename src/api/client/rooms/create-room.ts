@@ -26,7 +26,9 @@ export const createRoom = clientEndpoint({
     initial_state: Type.Optional(
       Type.Array(Type.Object({ type: Type.String(), state_key: Type.Optional(Type.String()), content: anyObject })),
     ),
-    preset: Type.Optional(Type.Union([Type.Literal('private_chat'), Type.Literal('public_chat'), Type.Literal('trusted_private_chat')])),
+    preset: Type.Optional(
+      Type.Union([Type.Literal('private_chat'), Type.Literal('public_chat'), Type.Literal('trusted_private_chat')]),
+    ),
     is_direct: Type.Optional(Type.Boolean()),
     power_level_content_override: Type.Optional(anyObject),
   }),
@@ -41,7 +43,11 @@ export const createRoom = clientEndpoint({
       hasThreepidInvites: body.invite_3pid !== undefined && body.invite_3pid.length > 0,
       roomVersion: body.room_version,
       creationContent: body.creation_content as JsonObject | undefined,
-      initialState: body.initial_state?.map((entry) => ({ type: entry.type, stateKey: entry.state_key ?? '', content: entry.content as JsonObject })),
+      initialState: body.initial_state?.map((entry) => ({
+        type: entry.type,
+        stateKey: entry.state_key ?? '',
+        content: entry.content as JsonObject,
+      })),
       preset: body.preset,
       isDirect: body.is_direct,
       powerLevelContentOverride: body.power_level_content_override as JsonObject | undefined,

@@ -15,7 +15,11 @@ export const inviteUser = clientEndpoint({
   group: 'event_sending',
   auth: 'user',
   params: Type.Object({ roomId: Type.String() }),
-  body: Type.Object({ user_id: Type.Optional(Type.String()), reason: Type.Optional(Type.String()), medium: Type.Optional(Type.String()) }),
+  body: Type.Object({
+    user_id: Type.Optional(Type.String()),
+    reason: Type.Optional(Type.String()),
+    medium: Type.Optional(Type.String()),
+  }),
   isCanonicalBody: true,
   async handler({ params, body, requester }, ctx) {
     const roomId = parseRoomId(params.roomId)
@@ -23,7 +27,11 @@ export const inviteUser = clientEndpoint({
       if (body.medium === undefined) throw new MatrixError('M_MISSING_PARAM', 'Missing parameter: user_id')
       throw new MatrixError('M_SERVER_NOT_TRUSTED', 'There is no identity server to invite by address')
     }
-    await ctx.membershipChanges.invite(requester, { roomId, userId: parseUserId(body.user_id), content: reasonContent(body.reason) })
+    await ctx.membershipChanges.invite(requester, {
+      roomId,
+      userId: parseUserId(body.user_id),
+      content: reasonContent(body.reason),
+    })
     return {}
   },
 })

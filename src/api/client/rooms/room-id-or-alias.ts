@@ -3,7 +3,10 @@ import { parseRoomAlias, parseRoomId } from '../../../protocol/ids.ts'
 import type { RoomAlias, RoomId } from '../../../protocol/ids.ts'
 
 /** Finds the room that a path names by id or alias. Throws M_NOT_FOUND, M_INVALID_PARAM. */
-export async function resolveRoom(value: string, aliases: { getRoomId(alias: RoomAlias): Promise<RoomId | undefined> }): Promise<RoomId> {
+export async function resolveRoom(
+  value: string,
+  aliases: { getRoomId(alias: RoomAlias): Promise<RoomId | undefined> },
+): Promise<RoomId> {
   if (!value.startsWith('#')) return parseRoomId(value)
   const alias = parseRoomAlias(value)
   const roomId = await aliases.getRoomId(alias)

@@ -29,22 +29,47 @@ export interface EncryptionServices {
 }
 
 /** Wires encryption, and has keys and messages deleted with their devices. */
-export function assembleEncryption(core: Core, accounts: Pick<AccountServices, 'caches' | 'devices' | 'deleteDeviceHooks'>): EncryptionServices {
+export function assembleEncryption(
+  core: Core,
+  accounts: Pick<AccountServices, 'caches' | 'devices' | 'deleteDeviceHooks'>,
+): EncryptionServices {
   const { config, database, hub, clock, serverName, memberships, rateLimiter, background } = core
   const deviceLists = new DeviceLists({ database, hub, committer: core.committer('device_lists'), memberships })
   const keyCounts = new KeyCounts({ database, hub, cacheInvalidation: accounts.caches })
-  const deviceKeys = new DeviceKeyStore({ database, committer: core.committer('caches'), deviceLists, keyCounts, clock, serverName })
+  const deviceKeys = new DeviceKeyStore({
+    database,
+    committer: core.committer('caches'),
+    deviceLists,
+    keyCounts,
+    clock,
+    serverName,
+  })
   const toDeviceInbox = new ToDeviceInbox({ database, hub })
   accounts.deleteDeviceHooks.push(deleteDeviceKeys)
   return {
-    deviceKeys, keyCounts, deviceLists, toDeviceInbox,
+    deviceKeys,
+    keyCounts,
+    deviceLists,
+    toDeviceInbox,
     keyQuery: new KeyQuery({ database, serverName }),
     crossSigning: new CrossSigning({ database, deviceLists }),
     signatureUpload: new SignatureUpload({ database, deviceLists }),
     keyBackups: new KeyBackups({ database }),
-    dehydratedDevices: new DehydratedDevices({ database, hub, clock, devices: accounts.devices, deviceLists, deviceKeys, inbox: toDeviceInbox }),
+    dehydratedDevices: new DehydratedDevices({
+      database,
+      hub,
+      clock,
+      devices: accounts.devices,
+      deviceLists,
+      deviceKeys,
+      inbox: toDeviceInbox,
+    }),
     toDevice: new ToDeviceSender({
-      database, clock, rateLimiter, serverName, background,
+      database,
+      clock,
+      rateLimiter,
+      serverName,
+      background,
       committer: core.committer('to_device'),
       keyRequestLimit: config.ratelimits.rcKeyRequests,
     }),

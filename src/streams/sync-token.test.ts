@@ -4,7 +4,16 @@ import { eventPositionInLane, formatRoomPosition, formatSyncToken, parseRoomPosi
 describe('sync token', () => {
   it('has fourteen fields in the order that clients of Synapse know', () => {
     const token = parseSyncToken('s1_2_3_4_5_6_7_8_9_10_11_12_13_14')
-    expect(token).toMatchObject({ events: 1, presence: 2, typing: 3, receipts: 4, accountData: 5, pushRules: 6, toDevice: 7, deviceLists: 8 })
+    expect(token).toMatchObject({
+      events: 1,
+      presence: 2,
+      typing: 3,
+      receipts: 4,
+      accountData: 5,
+      pushRules: 6,
+      toDevice: 7,
+      deviceLists: 8,
+    })
     expect(token).toMatchObject({ threadSubscriptions: 11, profiles: 14, eventLanes: undefined, depth: undefined })
     expect(formatSyncToken(token)).toBe('s1_2_3_4_5_6_7_8_0_0_11_0_0_14')
   })
@@ -32,8 +41,30 @@ describe('sync token', () => {
   })
 
   it.each([
-    '', 's', 'x1', 's-1', 's1.5', 's1e3', 's99999999999999999999', 's9007199254740993', 't5', 't-5', 'l5~1', 'l5~a.1', 's1_', 's1_x', 's1__2', 'S1',
-    's1_2_3_4_5_6_7_8_9_10_11_12_13_14_15', 's1_2_3_4_5_6_7_8_x', `s${'1'.repeat(2000)}`, 's1\u0000', 's 1', 's1_0x10', 'm', 'm5~1',
+    '',
+    's',
+    'x1',
+    's-1',
+    's1.5',
+    's1e3',
+    's99999999999999999999',
+    's9007199254740993',
+    't5',
+    't-5',
+    'l5~1',
+    'l5~a.1',
+    's1_',
+    's1_x',
+    's1__2',
+    'S1',
+    's1_2_3_4_5_6_7_8_9_10_11_12_13_14_15',
+    's1_2_3_4_5_6_7_8_x',
+    `s${'1'.repeat(2000)}`,
+    's1\u0000',
+    's 1',
+    's1_0x10',
+    'm',
+    'm5~1',
   ])('refuses %j with M_INVALID_PARAM', (text) => {
     expect(() => parseSyncToken(text)).toThrow(expect.objectContaining({ errcode: 'M_INVALID_PARAM', status: 400 }))
   })

@@ -46,7 +46,12 @@ test('cross-signing keys are uploaded once without, then only with the password 
   expect((await query(bob, alice))['user_signing_keys']).toEqual({})
   const next = new Identity(alice.userId)
   const first = await alice.request<{ session: string }>('POST', DEVICE_SIGNING, { body: next.body, expect: 401 })
-  const auth = { type: 'm.login.password', identifier: { type: 'm.id.user', user: 'alice' }, password: 'secret', session: first.session }
+  const auth = {
+    type: 'm.login.password',
+    identifier: { type: 'm.id.user', user: 'alice' },
+    password: 'secret',
+    session: first.session,
+  }
   await alice.post(DEVICE_SIGNING, { ...next.body, auth })
   expect((await query(bob, alice))['master_keys']).toEqual({ [alice.userId]: next.masterJson })
 })
@@ -56,10 +61,14 @@ test('cross-signing keys that are malformed or not signed by the master key are 
   const alice = await server.register('alice', { deviceId: 'PHONE' })
   const identity = new Identity(alice.userId)
   const unsigned = makeCrossSigningKey(alice.userId, 'self_signing', identity.selfSigning)
-  const refused = (errcode: string, body: object, status = 400): Promise<unknown> => alice.fails(status, errcode, 'POST', DEVICE_SIGNING, { body })
+  const refused = (errcode: string, body: object, status = 400): Promise<unknown> =>
+    alice.fails(status, errcode, 'POST', DEVICE_SIGNING, { body })
   await refused('M_MISSING_PARAM', { self_signing_key: identity.body['self_signing_key'] })
   await refused('M_INVALID_SIGNATURE', { master_key: identity.masterJson, self_signing_key: unsigned })
-  await refused('M_INVALID_SIGNATURE', { ...identity.body, self_signing_key: new ClientSigningKey().sign(unsigned, alice.userId, identity.master.publicKey) })
+  await refused('M_INVALID_SIGNATURE', {
+    ...identity.body,
+    self_signing_key: new ClientSigningKey().sign(unsigned, alice.userId, identity.master.publicKey),
+  })
   await refused('M_INVALID_PARAM', { master_key: { ...identity.masterJson, user_id: '@bob:test.example' } })
   await refused('M_INVALID_PARAM', { master_key: { ...identity.masterJson, usage: ['self_signing'] } })
   await refused('M_INVALID_PARAM', { master_key: { ...identity.masterJson, keys: { 'ed25519:abc': 'abc' } } })
@@ -110,7 +119,9 @@ test('signatures on devices and master keys are merged for those who may see the
   // New device keys are not what was signed.
   await alice.post('/_matrix/client/v3/keys/upload', { device_keys: makeDeviceKeys(alice, new ClientSigningKey()) })
   const again = (await query(carol, alice))['device_keys']?.[alice.userId]?.[alice.deviceId] as JsonObject
-  expect(Object.keys((again['signatures'] as Record<string, JsonObject>)[alice.userId] ?? {})).toEqual([`ed25519:${alice.deviceId}`])
+  expect(Object.keys((again['signatures'] as Record<string, JsonObject>)[alice.userId] ?? {})).toEqual([
+    `ed25519:${alice.deviceId}`,
+  ])
 })
 
 test('signatures that can not be taken are named in failures', async () => {
@@ -121,7 +132,9 @@ test('signatures that can not be taken are named in failures', async () => {
   const identity = new Identity(alice.userId)
   const errcodes = async (body: object): Promise<unknown> => {
     const { failures } = await alice.post<Failures>(SIGNATURES, body)
-    return Object.fromEntries(Object.entries(failures).map(([user, keys]) => [user, Object.values(keys).map((failure) => failure.errcode)]))
+    return Object.fromEntries(
+      Object.entries(failures).map(([user, keys]) => [user, Object.values(keys).map((failure) => failure.errcode)]),
+    )
   }
   const signed = identity.selfSigning.sign({ ...device, signatures: {} }, alice.userId)
   expect(await errcodes({ [alice.userId]: { [alice.deviceId]: signed } })).toEqual({ [alice.userId]: ['M_NOT_FOUND'] })

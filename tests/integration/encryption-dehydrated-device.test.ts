@@ -27,11 +27,18 @@ test('a dehydrated device has keys, collects messages, and goes when it is repla
   const bob = await server.register('bob')
   await alice.fails(404, 'M_NOT_FOUND', 'GET', PATH)
   expect(await alice.put(PATH, dehydrated(alice, 'SLEEPER'))).toEqual({ device_id: 'SLEEPER' })
-  expect(await alice.get(PATH)).toEqual({ device_id: 'SLEEPER', device_data: { algorithm: 'm.dehydration.v2', device_pickle: 'abc' } })
+  expect(await alice.get(PATH)).toEqual({
+    device_id: 'SLEEPER',
+    device_data: { algorithm: 'm.dehydration.v2', device_pickle: 'abc' },
+  })
   const query = { device_keys: { [alice.userId]: [] } }
-  expect(await bob.post('/_matrix/client/v3/keys/query', query)).toMatchObject({ device_keys: { [alice.userId]: { SLEEPER: { device_id: 'SLEEPER' } } } })
+  expect(await bob.post('/_matrix/client/v3/keys/query', query)).toMatchObject({
+    device_keys: { [alice.userId]: { SLEEPER: { device_id: 'SLEEPER' } } },
+  })
   const claim = { one_time_keys: { [alice.userId]: { SLEEPER: 'signed_curve25519' } } }
-  expect(await bob.post('/_matrix/client/v3/keys/claim', claim)).toMatchObject({ one_time_keys: { [alice.userId]: { SLEEPER: {} } } })
+  expect(await bob.post('/_matrix/client/v3/keys/claim', claim)).toMatchObject({
+    one_time_keys: { [alice.userId]: { SLEEPER: {} } },
+  })
 
   for (let n = 0; n < 3; n++) {
     await bob.put(`/_matrix/client/v3/sendToDevice/m.test/t${n}`, { messages: { [alice.userId]: { SLEEPER: { n } } } })
@@ -43,7 +50,10 @@ test('a dehydrated device has keys, collects messages, and goes when it is repla
   expect(second.next_batch).toBeUndefined()
   const posted = await alice.post<Events>(`${PATH}/SLEEPER/events`, { next_batch: first.next_batch })
   expect(posted.events).toHaveLength(1)
-  expect(await alice.post<Events>(`${PATH}/SLEEPER/events`, { next_batch: posted.next_batch })).toEqual({ events: [], next_batch: posted.next_batch })
+  expect(await alice.post<Events>(`${PATH}/SLEEPER/events`, { next_batch: posted.next_batch })).toEqual({
+    events: [],
+    next_batch: posted.next_batch,
+  })
   await alice.fails(403, 'M_FORBIDDEN', 'GET', `${PATH}/OTHER/events`)
   await alice.fails(400, 'M_INVALID_PARAM', 'GET', `${PATH}/SLEEPER/events`, { query: { from: 'x' } })
 

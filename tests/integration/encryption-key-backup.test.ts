@@ -14,7 +14,12 @@ interface State {
 
 function session(isVerified: boolean, firstMessageIndex: number, forwardedCount: number): Record<string, unknown> {
   const sessionData = { ciphertext: `${isVerified} ${firstMessageIndex} ${forwardedCount} \u0000` }
-  return { is_verified: isVerified, first_message_index: firstMessageIndex, forwarded_count: forwardedCount, session_data: sessionData }
+  return {
+    is_verified: isVerified,
+    first_message_index: firstMessageIndex,
+    forwarded_count: forwardedCount,
+    session_data: sessionData,
+  }
 }
 
 async function createBackup(client: TestClient): Promise<string> {
@@ -54,7 +59,10 @@ describe('key backup', () => {
     await using server = await TestServer.start()
     const alice = await server.register('alice')
     const query = { version: await createBackup(alice) }
-    const rooms = { [ROOM]: { sessions: { a: session(false, 1, 1), b: session(true, 2, 0) } }, '!bar:test.example': { sessions: { c: session(true, 0, 0) } } }
+    const rooms = {
+      [ROOM]: { sessions: { a: session(false, 1, 1), b: session(true, 2, 0) } },
+      '!bar:test.example': { sessions: { c: session(true, 0, 0) } },
+    }
     expect(await alice.get(KEYS, { query })).toEqual({ rooms: {} })
     const { etag, count } = await alice.put<State>(KEYS, { rooms }, { query })
     expect(count).toBe(3)
@@ -86,7 +94,11 @@ describe('key backup', () => {
     expect(await alice.get(keyPath('a'), { query: { version: first } })).toEqual(body)
     await alice.fails(404, 'M_NOT_FOUND', 'GET', KEYS, { query: { version: '99' } })
     await alice.fails(400, 'M_MISSING_PARAM', 'GET', KEYS)
-    for (const wrong of [{ ...body, is_verified: 'yes' }, { ...body, first_message_index: -1 }, { ...body, forwarded_count: 1.5 }]) {
+    for (const wrong of [
+      { ...body, is_verified: 'yes' },
+      { ...body, first_message_index: -1 },
+      { ...body, forwarded_count: 1.5 },
+    ]) {
       await alice.fails(400, 'M_INVALID_PARAM', 'PUT', keyPath('a'), { body: wrong, query: { version: second } })
     }
     const { session_data: _sessionData, ...incomplete } = body

@@ -26,7 +26,13 @@ test('device keys are stored and handed out with the name of the device', async 
   const bob = await server.register('bob')
   const deviceKeys = makeDeviceKeys(alice, new ClientSigningKey())
   expect(await upload(alice, { device_keys: deviceKeys })).toEqual({ signed_curve25519: 0 })
-  const wanted = { [alice.userId]: [], [bob.userId]: [], '@nobody:test.example': [], '@carol:elsewhere.example': [], 'not a user': [] }
+  const wanted = {
+    [alice.userId]: [],
+    [bob.userId]: [],
+    '@nobody:test.example': [],
+    '@carol:elsewhere.example': [],
+    'not a user': [],
+  }
   const answer = await bob.post<Record<string, JsonObject>>(QUERY, { device_keys: wanted })
   expect(answer['device_keys']).toEqual({
     [alice.userId]: { PHONE: { ...deviceKeys, unsigned: { device_display_name: 'Phone' } } },
@@ -63,7 +69,9 @@ test('device keys of another user or device, and malformed ones, are refused', a
 test('the same one-time keys may be uploaded again, another value under the same id may not', async () => {
   await using server = await TestServer.start()
   const alice = await server.register('alice')
-  const keys = (numbers: number[], value?: string): object => ({ one_time_keys: makeOneTimeKeys(alice.userId, alice.deviceId, numbers, value) })
+  const keys = (numbers: number[], value?: string): object => ({
+    one_time_keys: makeOneTimeKeys(alice.userId, alice.deviceId, numbers, value),
+  })
   expect(await upload(alice, { ...keys([1, 2, 3]) })).toEqual({ signed_curve25519: 3 })
   expect(await upload(alice, { ...keys([2, 3, 4]) })).toEqual({ signed_curve25519: 4 })
   await alice.fails(400, 'M_INVALID_PARAM', 'POST', UPLOAD, { body: { ...keys([4, 5], 'other') } })
@@ -76,12 +84,19 @@ test('one-time keys are claimed once, oldest upload first, then the fallback key
   const bob = await server.register('bob')
   await upload(alice, { one_time_keys: makeOneTimeKeys(alice.userId, alice.deviceId, [2]) })
   const fallback = { key: 'f', fallback: true, signatures: {} }
-  await upload(alice, { one_time_keys: makeOneTimeKeys(alice.userId, alice.deviceId, [1]), fallback_keys: { 'signed_curve25519:f': fallback } })
+  await upload(alice, {
+    one_time_keys: makeOneTimeKeys(alice.userId, alice.deviceId, [1]),
+    fallback_keys: { 'signed_curve25519:f': fallback },
+  })
   const claims: (string | undefined)[] = []
   for (let count = 0; count < 4; count++) claims.push(await claimOne(bob, alice))
   expect(claims).toEqual(['signed_curve25519:2', 'signed_curve25519:1', 'signed_curve25519:f', 'signed_curve25519:f'])
   expect(await upload(alice, {})).toEqual({ signed_curve25519: 0 })
-  const nothing = { [alice.userId]: { OTHER: 'signed_curve25519' }, '@nobody:test.example': { A: 'x' }, '@c:elsewhere.example': { A: 'x' } }
+  const nothing = {
+    [alice.userId]: { OTHER: 'signed_curve25519' },
+    '@nobody:test.example': { A: 'x' },
+    '@c:elsewhere.example': { A: 'x' },
+  }
   const answer = await bob.post<Claimed>(CLAIM, { one_time_keys: nothing })
   expect(answer.one_time_keys).toEqual({})
   expect(Object.keys(answer.failures)).toEqual(['elsewhere.example'])
@@ -103,7 +118,13 @@ test('parallel claims never get the same key (P6)', async () => {
   await using server = await TestServer.start()
   const alice = await server.register('alice')
   const bob = await server.register('bob')
-  await upload(alice, { one_time_keys: makeOneTimeKeys(alice.userId, alice.deviceId, Array.from({ length: 60 }, (_, index) => index)) })
+  await upload(alice, {
+    one_time_keys: makeOneTimeKeys(
+      alice.userId,
+      alice.deviceId,
+      Array.from({ length: 60 }, (_, index) => index),
+    ),
+  })
   const claims = await Promise.all(Array.from({ length: 80 }, () => claimOne(bob, alice)))
   const keys = claims.filter((key) => key !== undefined)
   expect(keys).toHaveLength(60)
@@ -115,7 +136,10 @@ test('keys and counts go with the device', async () => {
   const alice = await server.register('alice')
   const bob = await server.register('bob')
   const second = await alice.loginAgain({ deviceId: 'SECOND' })
-  const body = { device_keys: makeDeviceKeys(second, new ClientSigningKey()), one_time_keys: makeOneTimeKeys(second.userId, 'SECOND', [1, 2]) }
+  const body = {
+    device_keys: makeDeviceKeys(second, new ClientSigningKey()),
+    one_time_keys: makeOneTimeKeys(second.userId, 'SECOND', [1, 2]),
+  }
   await upload(second, body)
   await second.post('/_matrix/client/v3/logout')
   const answer = await bob.post<Record<string, JsonObject>>(QUERY, { device_keys: { [alice.userId]: [] } })

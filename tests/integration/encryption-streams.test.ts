@@ -33,11 +33,18 @@ function makeProcess(database: Database, hub: StreamHub): Process {
   const committer = <Name extends StreamName>(stream: Name): LaneCommitter<Name> => new LaneCommitter({ database, hub, stream })
   const caches = committer('caches')
   const cacheInvalidation = new CacheInvalidation({ database, hub, committer: caches, clock: systemClock })
-  const memberships = { getUsersSharingRooms: (userId: UserId) => Promise.resolve(new Set(userId === alice ? [alice, bob] : [userId])) }
+  const memberships = {
+    getUsersSharingRooms: (userId: UserId) => Promise.resolve(new Set(userId === alice ? [alice, bob] : [userId])),
+  }
   const deviceLists = new DeviceLists({ database, hub, committer: committer('device_lists'), memberships })
   const keyCounts = new KeyCounts({ database, hub, cacheInvalidation })
   const serverName = parseServerName('test.example')
-  return { hub, keyCounts, deviceLists, deviceKeys: new DeviceKeyStore({ database, committer: caches, deviceLists, keyCounts, clock: systemClock, serverName }) }
+  return {
+    hub,
+    keyCounts,
+    deviceLists,
+    deviceKeys: new DeviceKeyStore({ database, committer: caches, deviceLists, keyCounts, clock: systemClock, serverName }),
+  }
 }
 
 test('four processes that claim at once hand out every key once (P6)', async () => {
@@ -47,9 +54,17 @@ test('four processes that claim at once hand out every key once (P6)', async () 
   const processes = databases.map((database, index) => makeProcess(database, hubs[index] as StreamHub))
   const [first] = processes as [Process]
   await insertDevice(databases[0] as Database, { ...device, displayName: undefined, createdTsMs: 1 })
-  await first.deviceKeys.upload(device, { one_time_keys: makeOneTimeKeys(alice, 'PHONE', Array.from({ length: 200 }, (_, index) => index)) })
+  await first.deviceKeys.upload(device, {
+    one_time_keys: makeOneTimeKeys(
+      alice,
+      'PHONE',
+      Array.from({ length: 200 }, (_, index) => index),
+    ),
+  })
   const claim = { ...device, algorithm: 'signed_curve25519' }
-  const answers = await Promise.all(Array.from({ length: 240 }, (_, index) => (processes[index % 4] as Process).deviceKeys.claim([claim])))
+  const answers = await Promise.all(
+    Array.from({ length: 240 }, (_, index) => (processes[index % 4] as Process).deviceKeys.claim([claim])),
+  )
   const keys = answers.flatMap((answer) => answer.keys.map((key) => key.keyId))
   expect(keys).toHaveLength(200)
   expect(new Set(keys).size).toBe(200)
@@ -65,10 +80,16 @@ test('counts follow every upload and claim, and say when the fallback key is use
   expect(await keyCounts.get(device)).toEqual({ oneTimeKeyCounts: { signed_curve25519: 0 }, unusedFallbackKeyTypes: [] })
   const fallback = { fallback_keys: { 'signed_curve25519:f': { key: 'f', fallback: true, signatures: {} } } }
   await deviceKeys.upload(device, { one_time_keys: makeOneTimeKeys(alice, 'PHONE', [1]), ...fallback })
-  expect(await keyCounts.get(device)).toEqual({ oneTimeKeyCounts: { signed_curve25519: 1 }, unusedFallbackKeyTypes: ['signed_curve25519'] })
+  expect(await keyCounts.get(device)).toEqual({
+    oneTimeKeyCounts: { signed_curve25519: 1 },
+    unusedFallbackKeyTypes: ['signed_curve25519'],
+  })
   const claim = { ...device, algorithm: 'signed_curve25519' }
   await deviceKeys.claim([claim])
-  expect(await keyCounts.get(device)).toEqual({ oneTimeKeyCounts: { signed_curve25519: 0 }, unusedFallbackKeyTypes: ['signed_curve25519'] })
+  expect(await keyCounts.get(device)).toEqual({
+    oneTimeKeyCounts: { signed_curve25519: 0 },
+    unusedFallbackKeyTypes: ['signed_curve25519'],
+  })
   await deviceKeys.claim([claim])
   expect(await keyCounts.get(device)).toEqual({ oneTimeKeyCounts: { signed_curve25519: 0 }, unusedFallbackKeyTypes: [] })
   await deviceKeys.upload(device, fallback)
@@ -110,6 +131,7 @@ test('who began to share a room has changed; who shares none any more has left',
   const { deviceLists } = makeProcess(streams.database, streams.hub)
   const range = { userId: alice, after: 0 as StreamPosition, upTo: 0 as StreamPosition }
   expect(await deviceLists.getChanges({ ...range, newlySharedUsers: [bob, carol], noLongerSharedUsers: [bob, carol] })).toEqual({
-    changed: [bob], left: [carol],
+    changed: [bob],
+    left: [carol],
   })
 })

@@ -60,7 +60,11 @@ describe('messages to devices', () => {
     const alice = await server.register('alice')
     const bob = await server.register('bob')
     const second = await bob.loginAgain({ deviceId: 'SECOND' })
-    await send(alice, 't1', { [bob.userId]: { '*': { n: 1 }, SECOND: { n: 2 }, GONE: { n: 3 } }, '@nobody:test.example': { '*': {} }, x: { '*': {} } })
+    await send(alice, 't1', {
+      [bob.userId]: { '*': { n: 1 }, SECOND: { n: 2 }, GONE: { n: 3 } },
+      '@nobody:test.example': { '*': {} },
+      x: { '*': {} },
+    })
     expect(await inboxes.texts(bob)).toEqual([{ n: 1 }])
     expect(await inboxes.texts(second)).toEqual([{ n: 2 }])
     expect(await inboxes.texts(alice)).toEqual([])
@@ -95,9 +99,9 @@ describe('messages to devices', () => {
     expect(first.events).toHaveLength(2)
     const second = await inboxes.get(alice, { limit: 2, after: first.upTo })
     const third = await inboxes.get(alice, { limit: 2, after: second.upTo })
-    expect([...first.events, ...second.events, ...third.events].map((text) => (JSON.parse(text) as { content: unknown }).content)).toEqual(
-      [0, 1, 2, 3, 4].map((n) => ({ n })),
-    )
+    expect(
+      [...first.events, ...second.events, ...third.events].map((text) => (JSON.parse(text) as { content: unknown }).content),
+    ).toEqual([0, 1, 2, 3, 4].map((n) => ({ n })))
     expect(third.upTo).toBe(END - 1)
     expect(await inboxes.get(alice, { limit: 2 })).toEqual(first)
     await inboxes.delete(alice, first.upTo)
@@ -111,7 +115,9 @@ describe('messages to devices', () => {
     await send(alice, 't1', { [alice.userId]: { '*': { text: 'a\u0000b' } } })
     expect(await inboxes.texts(alice)).toEqual([{ text: 'a\u0000b' }])
     const path = '/_matrix/client/v3/sendToDevice/m.test/t2'
-    await alice.fails(413, 'M_TOO_LARGE', 'PUT', path, { body: { messages: { [alice.userId]: { '*': { text: 'x'.repeat(70_000) } } } } })
+    await alice.fails(413, 'M_TOO_LARGE', 'PUT', path, {
+      body: { messages: { [alice.userId]: { '*': { text: 'x'.repeat(70_000) } } } },
+    })
     await alice.fails(400, 'M_MISSING_PARAM', 'PUT', path, { body: {} })
     await alice.fails(400, 'M_BAD_JSON', 'PUT', path, { body: { messages: { [alice.userId]: [] } } })
     await alice.fails(400, 'M_BAD_JSON', 'PUT', path, { body: { messages: { [alice.userId]: { '*': 'x' } } } })
@@ -121,7 +127,10 @@ describe('messages to devices', () => {
 })
 
 test('a process that is asked for nothing new asks no database', async () => {
-  const closed = new Database({ ...inject('postgres'), database: `none_${randomBytes(4).toString('hex')}` }, { onError: () => undefined })
+  const closed = new Database(
+    { ...inject('postgres'), database: `none_${randomBytes(4).toString('hex')}` },
+    { onError: () => undefined },
+  )
   const hub = new StreamHub({ onError: () => undefined })
   hub.setHead('to_device', 0, 10)
   const inbox = new ToDeviceInbox({ database: closed, hub })

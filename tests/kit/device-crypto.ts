@@ -24,20 +24,37 @@ export class ClientSigningKey {
 }
 
 /** The identity keys of a device, signed by its own key. */
-export function makeDeviceKeys(device: { readonly userId: string; readonly deviceId: string }, key: ClientSigningKey): JsonObject {
+export function makeDeviceKeys(
+  device: { readonly userId: string; readonly deviceId: string },
+  key: ClientSigningKey,
+): JsonObject {
   const { userId, deviceId } = device
   const keys = { [`ed25519:${deviceId}`]: key.publicKey, [`curve25519:${deviceId}`]: 'A'.repeat(43) }
-  const unsigned = { user_id: userId, device_id: deviceId, algorithms: ['m.olm.v1.curve25519-aes-sha2', 'm.megolm.v1.aes-sha2'], keys }
+  const unsigned = {
+    user_id: userId,
+    device_id: deviceId,
+    algorithms: ['m.olm.v1.curve25519-aes-sha2', 'm.megolm.v1.aes-sha2'],
+    keys,
+  }
   return key.sign(unsigned, userId, deviceId)
 }
 
 /** A cross-signing key without signatures. */
-export function makeCrossSigningKey(userId: string, usage: 'master' | 'self_signing' | 'user_signing', key: ClientSigningKey): JsonObject {
+export function makeCrossSigningKey(
+  userId: string,
+  usage: 'master' | 'self_signing' | 'user_signing',
+  key: ClientSigningKey,
+): JsonObject {
   return { user_id: userId, usage: [usage], keys: { [`ed25519:${key.publicKey}`]: key.publicKey } }
 }
 
 /** One-time keys named by their numbers; `value` stands in the key, so that another value makes another key. */
-export function makeOneTimeKeys(userId: string, deviceId: string, numbers: readonly number[], value = 'key'): Record<string, JsonObject> {
+export function makeOneTimeKeys(
+  userId: string,
+  deviceId: string,
+  numbers: readonly number[],
+  value = 'key',
+): Record<string, JsonObject> {
   return Object.fromEntries(
     numbers.map((number) => [
       `signed_curve25519:${number}`,

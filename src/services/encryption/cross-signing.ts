@@ -33,9 +33,11 @@ export class CrossSigning {
   }
 
   /**
-   * Stores the keys in the body. `confirmOwner` must throw unless the user proves to be the owner of the account; it is called when keys
+   * Stores the keys in the body. `confirmOwner` must throw unless the user proves to be the owner of the account; it is called
+   * when keys
    * would be replaced or added to those that are there (MSC3967). Idempotent. Errors: M_INVALID_PARAM, M_INVALID_SIGNATURE,
-   * M_MISSING_PARAM without a master key, M_FORBIDDEN where a public key is a device's id. Spec: POST /keys/device_signing/upload.
+   * M_MISSING_PARAM without a master key, M_FORBIDDEN where a public key is a device's id. Spec: POST
+   * /keys/device_signing/upload.
    */
   async upload(userId: UserId, body: JsonObject, confirmOwner: () => Promise<void>): Promise<void> {
     const keys = parseUpload(body, userId)
@@ -49,7 +51,11 @@ export class CrossSigning {
     // Everyone needs the master and self-signing keys; the user-signing key is the user's own affair.
     const isPublic = changed.some((key) => key.usage !== 'user_signing')
     await this.#deviceLists.commit([{ userId, viewerId: isPublic ? undefined : userId }], (tx) =>
-      upsertCrossSigningKeys(tx, changed.map((key) => toRow(userId, key))))
+      upsertCrossSigningKeys(
+        tx,
+        changed.map((key) => toRow(userId, key)),
+      ),
+    )
   }
 
   /** A device and a key with one id could not be told apart where signatures name what they are on. */
@@ -75,7 +81,8 @@ function parseUpload(body: JsonObject, userId: UserId): CrossSigningKey[] {
 export function parseCrossSigningKey(value: unknown, usage: CrossSigningUsage): CrossSigningKey | undefined {
   if (!isJsonObject(value)) return undefined
   const { usage: usages, keys, signatures } = value
-  if (!Array.isArray(usages) || !usages.includes(usage) || !usages.every((one) => typeof one === 'string') || !isJsonObject(keys)) return undefined
+  if (!Array.isArray(usages) || !usages.includes(usage) || !usages.every((one) => typeof one === 'string') || !isJsonObject(keys))
+    return undefined
   if (signatures !== undefined && (!isJsonObject(signatures) || !Object.values(signatures).every(isJsonObject))) return undefined
   const [entry, ...rest] = Object.entries(keys)
   if (!entry || rest.length > 0) return undefined
@@ -99,8 +106,14 @@ function toRow(userId: UserId, key: CrossSigningKey): CrossSigningKeyRow {
   return { userId, usage: key.usage, publicKey: key.publicKey, keyJson: serialize(key) }
 }
 
-function checkMasterSignatures(userId: UserId, keys: readonly CrossSigningKey[], storedMaster: CrossSigningKeyRow | undefined): void {
-  const master = keys.find((key) => key.usage === 'master') ?? (storedMaster && parseCrossSigningKey(JSON.parse(storedMaster.keyJson), 'master'))
+function checkMasterSignatures(
+  userId: UserId,
+  keys: readonly CrossSigningKey[],
+  storedMaster: CrossSigningKeyRow | undefined,
+): void {
+  const master =
+    keys.find((key) => key.usage === 'master') ??
+    (storedMaster && parseCrossSigningKey(JSON.parse(storedMaster.keyJson), 'master'))
   if (!master) throw new MatrixError('M_MISSING_PARAM', 'No master key available')
   for (const key of keys) {
     if (key.usage !== 'master' && !verifySignedJson(key.json, userId, master.verifyKey)) {

@@ -62,10 +62,18 @@ export class DehydratedDevices {
     return device
   }
 
-  /** Makes the user's dehydrated device with its keys; one that was there is deleted with all it had. Throws M_INVALID_PARAM, M_BAD_JSON. */
+  /**
+   * Makes the user's dehydrated device with its keys; one that was there is deleted with all it had. Throws M_INVALID_PARAM,
+   * M_BAD_JSON.
+   */
   async put(
     userId: UserId,
-    device: { readonly deviceId: string; readonly deviceData: JsonObject; readonly displayName: string | undefined; readonly keys: JsonObject },
+    device: {
+      readonly deviceId: string
+      readonly deviceData: JsonObject
+      readonly displayName: string | undefined
+      readonly keys: JsonObject
+    },
   ): Promise<DeviceId> {
     const deviceId = parseDeviceId(device.deviceId)
     const deviceData = JSON.stringify(device.deviceData)
@@ -74,14 +82,16 @@ export class DehydratedDevices {
     const { deviceKeysJson } = parseKeyUpload(device.keys, { userId, deviceId })
     if (deviceKeysJson === undefined) throw new MatrixError('M_MISSING_PARAM', 'Missing parameter: device_keys')
     const old = await getDehydratedDevice(this.#database, userId)
-    if (old?.deviceId !== deviceId && (await getDevice(this.#database, userId, deviceId))) throw invalidParam('There is another device with this ID')
+    if (old?.deviceId !== deviceId && (await getDevice(this.#database, userId, deviceId)))
+      throw invalidParam('There is another device with this ID')
     if (old) await this.#devices.delete(userId, [old.deviceId])
     await this.#deviceLists.commit([{ userId, viewerId: undefined }], (tx) =>
       Promise.all([
         insertDevice(tx, { userId, deviceId, displayName: device.displayName, createdTsMs: this.#clock.nowMs() }),
         upsertDeviceKeys(tx, { userId, deviceId, keysJson: deviceKeysJson }),
         upsertDehydratedDevice(tx, { userId, deviceId, deviceData }),
-      ]))
+      ]),
+    )
     await this.#deviceKeys.upload({ userId, deviceId }, oneTimeKeysOf(device.keys))
     return deviceId
   }
@@ -93,13 +103,27 @@ export class DehydratedDevices {
     return deviceId
   }
 
-  /** Messages for the dehydrated device, behind those of the page before. They stay until it is deleted. Throws M_FORBIDDEN, M_INVALID_PARAM. */
-  async getEvents(userId: UserId, deviceId: string, page: { readonly from: string | undefined; readonly limit: number }): Promise<DehydratedEvents> {
+  /**
+   * Messages for the dehydrated device, behind those of the page before. They stay until it is deleted. Throws M_FORBIDDEN,
+   * M_INVALID_PARAM.
+   */
+  async getEvents(
+    userId: UserId,
+    deviceId: string,
+    page: { readonly from: string | undefined; readonly limit: number },
+  ): Promise<DehydratedEvents> {
     const device = await getDehydratedDevice(this.#database, userId)
-    if (device?.deviceId !== deviceId) throw new MatrixError('M_FORBIDDEN', 'You may only fetch messages for your dehydrated device')
+    if (device?.deviceId !== deviceId)
+      throw new MatrixError('M_FORBIDDEN', 'You may only fetch messages for your dehydrated device')
     const after = parseBatch(page.from)
     const upTo = this.#hub.head('to_device')
-    const { events, upTo: reached } = await this.#inbox.getMessages({ userId, deviceId: device.deviceId, after, upTo, limit: page.limit })
+    const { events, upTo: reached } = await this.#inbox.getMessages({
+      userId,
+      deviceId: device.deviceId,
+      after,
+      upTo,
+      limit: page.limit,
+    })
     return { events, nextBatch: `d${reached}`, isLimited: reached < upTo }
   }
 }

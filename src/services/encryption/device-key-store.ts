@@ -33,7 +33,8 @@ export function splitByServer(
   for (const userId of userIds) {
     const serverName = serverNameOf(userId)
     if (serverName === ownServer) local.add(userId)
-    else if (serverName !== undefined) failures.push([serverName, { errcode: 'M_UNKNOWN', error: 'The server can not be reached' }])
+    else if (serverName !== undefined)
+      failures.push([serverName, { errcode: 'M_UNKNOWN', error: 'The server can not be reached' }])
   }
   return { local, failures: Object.fromEntries(failures) }
 }
@@ -67,7 +68,10 @@ export class DeviceKeyStore {
    * Stores what a device uploads and returns its counts. Idempotent. Throws M_BAD_JSON, M_TOO_LARGE; M_INVALID_PARAM where a
    * one-time key is there already with another value, and then none of them is stored. Spec: POST /keys/upload.
    */
-  async upload(device: { readonly userId: UserId; readonly deviceId: DeviceId }, body: JsonObject): Promise<Readonly<Record<string, number>>> {
+  async upload(
+    device: { readonly userId: UserId; readonly deviceId: DeviceId },
+    body: JsonObject,
+  ): Promise<Readonly<Record<string, number>>> {
     const upload = parseKeyUpload(body, device)
     if (upload.deviceKeysJson !== undefined) await this.#storeDeviceKeys(device, upload.deviceKeysJson)
     if (upload.oneTimeKeys.length > 0 || upload.fallbackKeys.length > 0) await this.#storeKeys(device, upload)
@@ -77,14 +81,17 @@ export class DeviceKeyStore {
   async #storeDeviceKeys(device: { readonly userId: UserId; readonly deviceId: DeviceId }, keysJson: string): Promise<void> {
     const known = await getDeviceKeysJson(this.#database, device.userId, device.deviceId)
     if (known === keysJson) return
-    const isStored = await this.#deviceLists.commit([{ userId: device.userId, viewerId: undefined }], (tx) => upsertDeviceKeys(tx, { ...device, keysJson }))
+    const isStored = await this.#deviceLists.commit([{ userId: device.userId, viewerId: undefined }], (tx) =>
+      upsertDeviceKeys(tx, { ...device, keysJson }),
+    )
     if (isStored !== true) throw new MatrixError('M_UNKNOWN_TOKEN', 'The device was logged out')
   }
 
   async #storeKeys(device: { readonly userId: UserId; readonly deviceId: DeviceId }, upload: KeyUpload): Promise<void> {
     const { oneTimeKeyCounts } = await this.#keyCounts.get(device)
     const held = Object.values(oneTimeKeyCounts).reduce((sum, count) => sum + count, 0)
-    if (held + upload.oneTimeKeys.length > ONE_TIME_KEYS_PER_DEVICE_MAX) throw new MatrixError('M_TOO_LARGE', 'The device has too many one-time keys')
+    if (held + upload.oneTimeKeys.length > ONE_TIME_KEYS_PER_DEVICE_MAX)
+      throw new MatrixError('M_TOO_LARGE', 'The device has too many one-time keys')
     const nowMs = this.#clock.nowMs()
     const cacheRow = { cache: KEY_COUNTS_CACHE, keys: [keyCountsKey(device.userId, device.deviceId)] }
     const { result: conflicts } = await this.#committer.commit({
@@ -100,7 +107,8 @@ export class DeviceKeyStore {
       },
       rows: () => [cacheRow],
     })
-    if (conflicts.length > 0) throw new MatrixError('M_INVALID_PARAM', `One-time key ${conflicts[0]} already exists with another value`)
+    if (conflicts.length > 0)
+      throw new MatrixError('M_INVALID_PARAM', `One-time key ${conflicts[0]} already exists with another value`)
   }
 
   /** Hands out one key for each claim that can be met; of users here only. Spec: POST /keys/claim. */
@@ -117,7 +125,10 @@ export class DeviceKeyStore {
     const { result } = await this.#committer.commit({
       count: 1,
       write: async (tx, index) => {
-        const [keys] = await Promise.all([claimKeys(tx, claims, nowMs), insertCacheInvalidation(tx, index, { ...cacheRow, createdTsMs: nowMs })])
+        const [keys] = await Promise.all([
+          claimKeys(tx, claims, nowMs),
+          insertCacheInvalidation(tx, index, { ...cacheRow, createdTsMs: nowMs }),
+        ])
         return keys
       },
       rows: () => [cacheRow],

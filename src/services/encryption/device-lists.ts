@@ -81,8 +81,13 @@ export class DeviceLists {
     await this.commit(userIds.map((userId) => ({ userId, viewerId: undefined })))
   }
 
-  /** Commits changes of keys together with their announcement. All statements of `write` are issued at once; none awaits another. */
-  async commit<Result = undefined>(changes: readonly DeviceListChange[], write?: (tx: Queryable) => Promise<Result>): Promise<Result | undefined> {
+  /**
+   * Commits changes of keys together with their announcement. All statements of `write` are issued at once; none awaits another.
+   */
+  async commit<Result = undefined>(
+    changes: readonly DeviceListChange[],
+    write?: (tx: Queryable) => Promise<Result>,
+  ): Promise<Result | undefined> {
     if (changes.length === 0) return undefined
     const { result } = await this.#committer.commit({
       count: changes.length,
@@ -102,7 +107,8 @@ export class DeviceLists {
 
   /**
    * Lists whose keys changed in (after, upTo] among those who share a room with the user, itself included, and whose keys need no
-   * longer be followed. May name a user whose change came after `upTo`. Spec: client-server-api § Tracking the device list for a user.
+   * longer be followed. May name a user whose change came after `upTo`. Spec: client-server-api § Tracking the device list for a
+   * user.
    */
   async getChanges(query: DeviceListQuery): Promise<DeviceListUpdate> {
     const newlyShared = new Set(query.newlySharedUsers)
@@ -143,7 +149,11 @@ export class DeviceLists {
   }
 
   /** The same for a client that asks by its own tokens, from the memberships as they are now. Spec: GET /keys/changes. */
-  async getChangesSince(query: { userId: UserId; after: StreamPosition; eventsAfter: StreamPosition }): Promise<DeviceListUpdate> {
+  async getChangesSince(query: {
+    userId: UserId
+    after: StreamPosition
+    eventsAfter: StreamPosition
+  }): Promise<DeviceListUpdate> {
     const { userId, after, eventsAfter } = query
     const sharingChanges = await getSharingChanges(this.#database, userId, eventsAfter)
     return this.getChanges({

@@ -50,7 +50,8 @@ export class KeyBackups {
   /** Makes a new backup, which becomes the current one; returns its version. Throws M_INVALID_PARAM, M_TOO_LARGE. */
   async create(userId: UserId, info: { readonly algorithm: string; readonly authData: JsonObject }): Promise<string> {
     const { algorithm } = info
-    if (algorithm.includes('\u0000') || Buffer.byteLength(algorithm) > ALGORITHM_BYTES_MAX) throw invalidParam('The algorithm is not allowed')
+    if (algorithm.includes('\u0000') || Buffer.byteLength(algorithm) > ALGORITHM_BYTES_MAX)
+      throw invalidParam('The algorithm is not allowed')
     const authData = serializeAuthData(info.authData)
     const version = await this.#database.transaction('create_key_backup', async (tx) => {
       const [, inserted] = await Promise.all([lockKeyBackups(tx, userId), insertKeyBackup(tx, { userId, algorithm, authData })])
@@ -70,7 +71,11 @@ export class KeyBackups {
   }
 
   /** Replaces the backup's auth data. Throws M_NOT_FOUND, M_INVALID_PARAM where the algorithm differs. */
-  async update(userId: UserId, version: string, info: { readonly algorithm: string; readonly authData: JsonObject }): Promise<void> {
+  async update(
+    userId: UserId,
+    version: string,
+    info: { readonly algorithm: string; readonly authData: JsonObject },
+  ): Promise<void> {
     const number = parseVersion(version)
     const authData = serializeAuthData(info.authData)
     await this.#database.transaction('update_key_backup', async (tx) => {
@@ -99,10 +104,16 @@ export class KeyBackups {
     const version = parseVersion(scope.version)
     const sessions = parseRooms(rooms)
     return this.#database.transaction('put_backup_sessions', async (tx) => {
-      const [, row, current] = await Promise.all([lockKeyBackups(tx, userId), getKeyBackup(tx, userId, version), getCurrentKeyBackup(tx, userId)])
+      const [, row, current] = await Promise.all([
+        lockKeyBackups(tx, userId),
+        getKeyBackup(tx, userId, version),
+        getCurrentKeyBackup(tx, userId),
+      ])
       const backup = requireBackup(row)
       if (current && current.version !== version) {
-        throw new MatrixError('M_WRONG_ROOM_KEYS_VERSION', 'Wrong backup version.', { extra: { current_version: String(current.version) } })
+        throw new MatrixError('M_WRONG_ROOM_KEYS_VERSION', 'Wrong backup version.', {
+          extra: { current_version: String(current.version) },
+        })
       }
       const { changed, added } = await upsertBackupSessions(tx, { userId, version }, sessions)
       return toState(changed === 0 ? backup : await bumpKeyBackup(tx, { userId, version, countChange: added }))
@@ -169,7 +180,8 @@ function serializeAuthData(authData: JsonObject): string {
 }
 
 function checkSessionId(sessionId: string): void {
-  if (sessionId === '' || sessionId.includes('\u0000') || Buffer.byteLength(sessionId) > SESSION_ID_BYTES_MAX) throw invalidParam('The session ID is not allowed')
+  if (sessionId === '' || sessionId.includes('\u0000') || Buffer.byteLength(sessionId) > SESSION_ID_BYTES_MAX)
+    throw invalidParam('The session ID is not allowed')
 }
 
 function parseRooms(rooms: JsonObject): BackupSessionRow[] {
@@ -184,12 +196,18 @@ function parseRooms(rooms: JsonObject): BackupSessionRow[] {
 function parseSession(roomId: string, sessionId: string, data: unknown): BackupSessionRow {
   checkSessionId(sessionId)
   if (!isJsonObject(data)) throw new MatrixError('M_BAD_JSON', 'The data of a key must be an object')
-  const { is_verified: isVerified, first_message_index: firstMessageIndex, forwarded_count: forwardedCount, session_data: sessionData } = data
+  const {
+    is_verified: isVerified,
+    first_message_index: firstMessageIndex,
+    forwarded_count: forwardedCount,
+    session_data: sessionData,
+  } = data
   for (const name of ['is_verified', 'first_message_index', 'forwarded_count', 'session_data']) {
     if (data[name] === undefined) throw new MatrixError('M_MISSING_PARAM', `Missing parameter: ${name}`)
   }
   if (typeof isVerified !== 'boolean') throw invalidParam('is_verified must be a boolean')
-  if (!isCount(firstMessageIndex) || !isCount(forwardedCount)) throw invalidParam('first_message_index and forwarded_count must be integers from 0 on')
+  if (!isCount(firstMessageIndex) || !isCount(forwardedCount))
+    throw invalidParam('first_message_index and forwarded_count must be integers from 0 on')
   if (!isJsonObject(sessionData)) throw new MatrixError('M_BAD_JSON', 'session_data must be an object')
   const json = JSON.stringify(sessionData)
   if (Buffer.byteLength(json) > SESSION_DATA_BYTES_MAX) throw new MatrixError('M_TOO_LARGE', 'session_data is too large')

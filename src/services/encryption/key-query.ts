@@ -36,11 +36,13 @@ export class KeyQuery {
   }
 
   /**
-   * The keys of the users, of all their devices or of the named ones; with the signatures that the viewer may see: the owners' and its
+   * The keys of the users, of all their devices or of the named ones; with the signatures that the viewer may see: the owners'
+   * and its
    * own. Users who do not exist are absent; malformed ids too. Spec: POST /keys/query.
    */
   async query(viewerId: UserId, wanted: ReadonlyMap<string, readonly string[]>): Promise<KeyQueryResult> {
-    if (wanted.size > USERS_PER_QUERY_MAX) throw new MatrixError('M_TOO_LARGE', `The keys of at most ${USERS_PER_QUERY_MAX} users can be asked for`)
+    if (wanted.size > USERS_PER_QUERY_MAX)
+      throw new MatrixError('M_TOO_LARGE', `The keys of at most ${USERS_PER_QUERY_MAX} users can be asked for`)
     const { local, failures } = splitByServer([...wanted.keys()].filter(isValidUserId), this.#serverName)
     const userIds = [...local]
     const [active, devices, crossSigningKeys, signatureRows] = await Promise.all([
@@ -51,11 +53,19 @@ export class KeyQuery {
     ])
     const signatures = new SignatureIndex(signatureRows)
     return {
-      device_keys: collectDevices(active, devices.filter((row) => isWanted(wanted.get(row.userId), row.deviceId)), signatures),
+      device_keys: collectDevices(
+        active,
+        devices.filter((row) => isWanted(wanted.get(row.userId), row.deviceId)),
+        signatures,
+      ),
       failures,
       master_keys: collectKeys(crossSigningKeys, 'master', signatures),
       self_signing_keys: collectKeys(crossSigningKeys, 'self_signing', signatures),
-      user_signing_keys: collectKeys(crossSigningKeys.filter((row) => row.userId === viewerId), 'user_signing', signatures),
+      user_signing_keys: collectKeys(
+        crossSigningKeys.filter((row) => row.userId === viewerId),
+        'user_signing',
+        signatures,
+      ),
     }
   }
 }
@@ -64,7 +74,11 @@ function isWanted(deviceIds: readonly string[] | undefined, deviceId: DeviceId):
   return deviceIds !== undefined && (deviceIds.length === 0 || deviceIds.includes(deviceId))
 }
 
-function collectDevices(userIds: readonly UserId[], rows: readonly DeviceKeysRow[], signatures: SignatureIndex): ByUser<ByUser<JsonObject>> {
+function collectDevices(
+  userIds: readonly UserId[],
+  rows: readonly DeviceKeysRow[],
+  signatures: SignatureIndex,
+): ByUser<ByUser<JsonObject>> {
   const byUser = new Map<UserId, [DeviceId, JsonObject][]>(userIds.map((userId) => [userId, []]))
   for (const { userId, deviceId, keysJson, displayName } of rows) {
     const keys = signatures.merge(JSON.parse(keysJson) as JsonObject, { userId, keyId: deviceId })
@@ -73,9 +87,16 @@ function collectDevices(userIds: readonly UserId[], rows: readonly DeviceKeysRow
   return Object.fromEntries([...byUser].map(([userId, devices]) => [userId, Object.fromEntries(devices)]))
 }
 
-function collectKeys(rows: readonly CrossSigningKeyRow[], usage: CrossSigningKeyRow['usage'], signatures: SignatureIndex): ByUser<JsonObject> {
+function collectKeys(
+  rows: readonly CrossSigningKeyRow[],
+  usage: CrossSigningKeyRow['usage'],
+  signatures: SignatureIndex,
+): ByUser<JsonObject> {
   const keys = rows.filter((row) => row.usage === usage)
   return Object.fromEntries(
-    keys.map(({ userId, publicKey, keyJson }) => [userId, signatures.merge(JSON.parse(keyJson) as JsonObject, { userId, keyId: publicKey })]),
+    keys.map(({ userId, publicKey, keyJson }) => [
+      userId,
+      signatures.merge(JSON.parse(keyJson) as JsonObject, { userId, keyId: publicKey }),
+    ]),
   )
 }

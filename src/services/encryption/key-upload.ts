@@ -19,7 +19,10 @@ export interface KeyUpload {
   readonly fallbackKeys: readonly FallbackKeyRow[]
 }
 
-/** Checks an upload of keys of the given device. Throws M_BAD_JSON where the shape or the owner is wrong. Spec: POST /keys/upload. */
+/**
+ * Checks an upload of keys of the given device. Throws M_BAD_JSON where the shape or the owner is wrong. Spec: POST
+ * /keys/upload.
+ */
 export function parseKeyUpload(body: JsonObject, owner: { readonly userId: UserId; readonly deviceId: DeviceId }): KeyUpload {
   const deviceKeys = body['device_keys']
   return {
@@ -34,9 +37,11 @@ function parseDeviceKeys(value: JsonValue, owner: { readonly userId: UserId; rea
   const { user_id: userId, device_id: deviceId, algorithms, keys, signatures } = value
   if (userId !== owner.userId) throw badJson('device_keys.user_id is not the user of the access token')
   if (deviceId !== owner.deviceId) throw badJson('device_keys.device_id is not the device of the access token')
-  if (!Array.isArray(algorithms) || !algorithms.every((one) => typeof one === 'string')) throw badJson('device_keys.algorithms must be a list of strings')
+  if (!Array.isArray(algorithms) || !algorithms.every((one) => typeof one === 'string'))
+    throw badJson('device_keys.algorithms must be a list of strings')
   if (!isStringMap(keys)) throw badJson('device_keys.keys must be an object of strings')
-  if (!isJsonObject(signatures) || !Object.values(signatures).every(isStringMap)) throw badJson('device_keys.signatures must map users to signatures')
+  if (!isJsonObject(signatures) || !Object.values(signatures).every(isStringMap))
+    throw badJson('device_keys.signatures must map users to signatures')
   const json = canonicalJson(value, { omit: ['unsigned'], allowAnyNumber: true })
   if (Buffer.byteLength(json) > DEVICE_KEYS_BYTES_MAX) throw new MatrixError('M_TOO_LARGE', 'device_keys is too large')
   return json
@@ -44,7 +49,8 @@ function parseDeviceKeys(value: JsonValue, owner: { readonly userId: UserId; rea
 
 function parseFallbackKeys(value: JsonValue | undefined): FallbackKeyRow[] {
   const keys = parseKeys(value, 'fallback_keys')
-  if (new Set(keys.map((key) => key.algorithm)).size < keys.length) throw invalidParam('fallback_keys may hold one key for each algorithm')
+  if (new Set(keys.map((key) => key.algorithm)).size < keys.length)
+    throw invalidParam('fallback_keys may hold one key for each algorithm')
   return keys
 }
 
@@ -58,9 +64,12 @@ function parseKeys(value: JsonValue | undefined, where: string): OneTimeKeyRow[]
 
 function parseKey(name: string, key: JsonValue, where: string): OneTimeKeyRow {
   const [algorithm = '', keyId = '', ...rest] = name.split(':')
-  if (algorithm === '' || keyId === '' || rest.length > 0) throw badJson(`The name of a key in ${where} is not <algorithm>:<key id>`)
-  if (name.includes('\u0000') || Buffer.byteLength(name) > NAME_BYTES_MAX) throw invalidParam(`The name of a key in ${where} is not allowed`)
-  if (typeof key !== 'string' && !isKeyObject(key)) throw badJson(`${where}.${name} must be a string, or an object with key and signatures`)
+  if (algorithm === '' || keyId === '' || rest.length > 0)
+    throw badJson(`The name of a key in ${where} is not <algorithm>:<key id>`)
+  if (name.includes('\u0000') || Buffer.byteLength(name) > NAME_BYTES_MAX)
+    throw invalidParam(`The name of a key in ${where} is not allowed`)
+  if (typeof key !== 'string' && !isKeyObject(key))
+    throw badJson(`${where}.${name} must be a string, or an object with key and signatures`)
   const keyJson = JSON.stringify(key)
   if (Buffer.byteLength(keyJson) > KEY_BYTES_MAX) throw new MatrixError('M_TOO_LARGE', `${where}.${name} is too large`)
   return { algorithm, keyId, fingerprint: fingerprintOf(key), keyJson }
@@ -68,7 +77,9 @@ function parseKey(name: string, key: JsonValue, where: string): OneTimeKeyRow {
 
 /** Signatures are left out: another attempt to upload the same key may sign it anew. */
 function fingerprintOf(key: JsonValue): Buffer {
-  return createHash('sha256').update(canonicalJson(key, { omit: ['signatures'], allowAnyNumber: true })).digest()
+  return createHash('sha256')
+    .update(canonicalJson(key, { omit: ['signatures'], allowAnyNumber: true }))
+    .digest()
 }
 
 function isKeyObject(value: JsonValue): boolean {

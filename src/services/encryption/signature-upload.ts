@@ -18,7 +18,9 @@ import type { DeviceLists } from './device-lists.ts'
 const SIGNATURES_MAX = 300
 const SIGNER_KEY_ID_BYTES_MAX = 255
 
-export type SignatureFailures = Readonly<Record<string, Readonly<Record<string, { readonly errcode: Errcode; readonly error: string }>>>>
+export type SignatureFailures = Readonly<
+  Record<string, Readonly<Record<string, { readonly errcode: Errcode; readonly error: string }>>>
+>
 
 /** One signed object of an upload. */
 interface Item {
@@ -44,7 +46,9 @@ export class SignatureUpload {
     this.#deviceLists = deps.deviceLists
   }
 
-  /** Stores the valid signatures and says of the others what is wrong with them. Idempotent. Spec: POST /keys/signatures/upload. */
+  /**
+   * Stores the valid signatures and says of the others what is wrong with them. Idempotent. Spec: POST /keys/signatures/upload.
+   */
   async upload(userId: UserId, body: JsonObject): Promise<SignatureFailures> {
     const items = parseItems(body)
     if (items.length === 0) return {}
@@ -54,15 +58,26 @@ export class SignatureUpload {
       getDeviceKeysOfUsers(this.#database, [userId]),
       getKeySignatures(this.#database, targets, userId),
     ])
-    const known: KnownKeys = { userId, crossSigning, devices: new Map(devices.map((row) => [row.deviceId, JSON.parse(row.keysJson) as JsonObject])) }
+    const known: KnownKeys = {
+      userId,
+      crossSigning,
+      devices: new Map(devices.map((row) => [row.deviceId, JSON.parse(row.keysJson) as JsonObject])),
+    }
     const failures = new Map<string, [string, { errcode: Errcode; error: string }][]>()
     const valid: KeySignatureRow[] = []
     for (const item of items) {
       const result = checkItem(item, known)
       if (Array.isArray(result)) valid.push(...result)
-      else failures.set(item.targetUserId, [...(failures.get(item.targetUserId) ?? []), [item.keyId, { errcode: result.errcode, error: result.message }]])
+      else
+        failures.set(item.targetUserId, [
+          ...(failures.get(item.targetUserId) ?? []),
+          [item.keyId, { errcode: result.errcode, error: result.message }],
+        ])
     }
-    await this.#store(userId, valid.filter((row) => !present.some((one) => isSameSignature(one, row))))
+    await this.#store(
+      userId,
+      valid.filter((row) => !present.some((one) => isSameSignature(one, row))),
+    )
     return Object.fromEntries([...failures].map(([target, byKey]) => [target, Object.fromEntries(byKey)]))
   }
 
@@ -83,7 +98,12 @@ function parseItems(body: JsonObject): Item[] {
     for (const [keyId, signed] of Object.entries(byKey)) {
       if (!isJsonObject(signed)) throw new MatrixError('M_INVALID_PARAM', 'A signed key must be an object')
       items.push({ targetUserId, keyId, signed })
-      count += Math.max(1, isJsonObject(signed['signatures']) ? Object.values(signed['signatures']).reduce<number>((sum, one) => sum + Object.keys(one ?? {}).length, 0) : 0)
+      count += Math.max(
+        1,
+        isJsonObject(signed['signatures'])
+          ? Object.values(signed['signatures']).reduce<number>((sum, one) => sum + Object.keys(one ?? {}).length, 0)
+          : 0,
+      )
     }
   }
   if (count > SIGNATURES_MAX) throw new MatrixError('M_TOO_LARGE', `At most ${SIGNATURES_MAX} signatures can be uploaded at once`)
@@ -122,14 +142,19 @@ function checkOwnMaster(item: Item, master: CrossSigningKey, known: KnownKeys): 
   return rows.length === 0 ? invalidSignature() : rows
 }
 
-function checkSignature(item: Item, check: { stored: JsonObject | undefined; signer: UserId; key: VerifyKey }): KeySignatureRow[] | MatrixError {
+function checkSignature(
+  item: Item,
+  check: { stored: JsonObject | undefined; signer: UserId; key: VerifyKey },
+): KeySignatureRow[] | MatrixError {
   const { stored, signer, key } = check
   if (!stored) return notFound('Unknown device')
   const signature = signatureOf(item.signed, signer, key.id)
   if (signature === undefined) return invalidSignature()
   if (!isSameSignedContent(item.signed, stored)) return new MatrixError('M_INVALID_SIGNATURE', 'Key does not match')
   if (!verifySignedJson(item.signed, signer, key)) return invalidSignature()
-  return [{ targetUserId: item.targetUserId as UserId, targetKeyId: item.keyId, signerUserId: signer, signerKeyId: key.id, signature }]
+  return [
+    { targetUserId: item.targetUserId as UserId, targetKeyId: item.keyId, signerUserId: signer, signerKeyId: key.id, signature },
+  ]
 }
 
 function findKey(known: KnownKeys, userId: string, usage: CrossSigningUsage): CrossSigningKey | undefined {
@@ -151,8 +176,11 @@ function signerKeyIds(signed: JsonObject, signer: UserId): string[] {
 
 function isSameSignature(one: KeySignatureRow, other: KeySignatureRow): boolean {
   return (
-    one.targetUserId === other.targetUserId && one.targetKeyId === other.targetKeyId && one.signerUserId === other.signerUserId &&
-    one.signerKeyId === other.signerKeyId && one.signature === other.signature
+    one.targetUserId === other.targetUserId &&
+    one.targetKeyId === other.targetKeyId &&
+    one.signerUserId === other.signerUserId &&
+    one.signerKeyId === other.signerKeyId &&
+    one.signature === other.signature
   )
 }
 

@@ -21,7 +21,10 @@ export class SignatureIndex {
     const rows = this.#byTarget.get(targetKey(target.userId, target.keyId))
     if (!rows) return key
     const signatures = new Map<string, JsonObject>(
-      Object.entries(isJsonObject(key['signatures']) ? key['signatures'] : {}).map(([signer, ofSigner]) => [signer, isJsonObject(ofSigner) ? ofSigner : {}]),
+      Object.entries(isJsonObject(key['signatures']) ? key['signatures'] : {}).map(([signer, ofSigner]) => [
+        signer,
+        isJsonObject(ofSigner) ? ofSigner : {},
+      ]),
     )
     for (const { signerUserId, signerKeyId, signature } of rows) {
       signatures.set(signerUserId, { ...signatures.get(signerUserId), [signerKeyId]: signature })

@@ -28,7 +28,8 @@ export interface InboxPage {
 
 /**
  * Reads and deletes messages that wait for devices. Each message has a position of its own, so a page never splits one. A message
- * is deleted only when its device came back with a token that covers it. Promise P5. Spec: client-server-api § Send-to-Device messaging.
+ * is deleted only when its device came back with a token that covers it. Promise P5. Spec: client-server-api § Send-to-Device
+ * messaging.
  */
 export class ToDeviceInbox {
   readonly #database: Database
@@ -67,7 +68,11 @@ export class ToDeviceInbox {
   }
 
   /** Deletes the messages that the device has got: those up to the token that it came back with. */
-  async deleteUpTo(device: { readonly userId: UserId; readonly deviceId: DeviceId; readonly upTo: StreamPosition }): Promise<void> {
+  async deleteUpTo(device: {
+    readonly userId: UserId
+    readonly deviceId: DeviceId
+    readonly upTo: StreamPosition
+  }): Promise<void> {
     const key = inboxKey(device.userId, device.deviceId)
     const cleaned = this.#cleaned.get(key)
     // Once per process and device it is done unasked: who knows what was left before.

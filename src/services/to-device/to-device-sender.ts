@@ -5,7 +5,12 @@ import type { DeviceId, ServerName, UserId } from '../../protocol/ids.ts'
 import { isJsonObject } from '../../protocol/json.ts'
 import type { JsonObject } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
-import { hasToDeviceTransaction, insertMessages, insertToDeviceTransaction, purgeInbox } from '../../storage/tables/device-inbox.ts'
+import {
+  hasToDeviceTransaction,
+  insertMessages,
+  insertToDeviceTransaction,
+  purgeInbox,
+} from '../../storage/tables/device-inbox.ts'
 import type { InboxMessage, ToDeviceTransaction } from '../../storage/tables/device-inbox.ts'
 import { getDevicesOfUsers } from '../../storage/tables/devices.ts'
 import type { LaneCommitter } from '../../streams/lane-committer.ts'
@@ -67,7 +72,8 @@ export class ToDeviceSender {
   }
 
   /**
-   * Puts the messages into the devices' inboxes. Users and devices that do not exist get nothing, and so do users of other servers,
+   * Puts the messages into the devices' inboxes. Users and devices that do not exist get nothing, and so do users of other
+   * servers,
    * which are not reached yet. Throws M_TOO_LARGE, M_INVALID_PARAM. Spec: PUT /sendToDevice.
    */
   async send(request: ToDeviceRequest): Promise<void> {
@@ -95,7 +101,8 @@ export class ToDeviceSender {
   #address(request: ToDeviceRequest): Addressed[] {
     const { requester, eventType, messages } = request
     const userIds = Object.keys(messages)
-    if (userIds.length > USERS_PER_REQUEST_MAX) throw new MatrixError('M_TOO_LARGE', `Messages can be sent to ${USERS_PER_REQUEST_MAX} users at once`)
+    if (userIds.length > USERS_PER_REQUEST_MAX)
+      throw new MatrixError('M_TOO_LARGE', `Messages can be sent to ${USERS_PER_REQUEST_MAX} users at once`)
     const head = `{"type":${JSON.stringify(eventType)},"sender":${JSON.stringify(requester.userId)},"content":`
     const addressed: Addressed[] = []
     for (const userId of userIds) {
@@ -132,7 +139,8 @@ export class ToDeviceSender {
       const messageJson = byDevice?.get(deviceId) ?? byDevice?.get('*')
       if (messageJson !== undefined) messages.push({ userId, deviceId: deviceId as DeviceId, messageJson })
     }
-    if (messages.length > MESSAGES_PER_REQUEST_MAX) throw new MatrixError('M_TOO_LARGE', `At most ${MESSAGES_PER_REQUEST_MAX} devices can be reached at once`)
+    if (messages.length > MESSAGES_PER_REQUEST_MAX)
+      throw new MatrixError('M_TOO_LARGE', `At most ${MESSAGES_PER_REQUEST_MAX} devices can be reached at once`)
     return messages
   }
 
@@ -141,14 +149,16 @@ export class ToDeviceSender {
     if (nowMs < this.#nextPurgeMs) return
     this.#nextPurgeMs = nowMs + PURGE_INTERVAL_MS
     this.#background.run('purge_inbox', () =>
-      purgeInbox(this.#database, { createdBeforeMs: nowMs - TRANSACTION_RETENTION_MS, limit: PURGE_ROWS_MAX }))
+      purgeInbox(this.#database, { createdBeforeMs: nowMs - TRANSACTION_RETENTION_MS, limit: PURGE_ROWS_MAX }),
+    )
   }
 }
 
 function serializeContent(content: unknown): string {
   if (!isJsonObject(content)) throw new MatrixError('M_BAD_JSON', 'The content of a message must be an object')
   const json = JSON.stringify(content)
-  if (Buffer.byteLength(json) > CONTENT_BYTES_MAX) throw new MatrixError('M_TOO_LARGE', `The content of a message may have ${CONTENT_BYTES_MAX} bytes`)
+  if (Buffer.byteLength(json) > CONTENT_BYTES_MAX)
+    throw new MatrixError('M_TOO_LARGE', `The content of a message may have ${CONTENT_BYTES_MAX} bytes`)
   return json
 }
 
@@ -158,5 +168,6 @@ function senderDeviceOf(requester: Requester): string {
 }
 
 function checkName(value: string, what: string): void {
-  if (value === '' || value.includes('\u0000') || Buffer.byteLength(value) > NAME_BYTES_MAX) throw invalidParam(`The ${what} is not allowed`)
+  if (value === '' || value.includes('\u0000') || Buffer.byteLength(value) > NAME_BYTES_MAX)
+    throw invalidParam(`The ${what} is not allowed`)
 }

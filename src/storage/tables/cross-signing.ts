@@ -29,7 +29,12 @@ export async function upsertCrossSigningKeys(tx: Queryable, keys: readonly Cross
     'upsert_cross_signing_keys',
     `INSERT INTO cross_signing_keys (user_id, usage, public_key, key_json) SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
      ON CONFLICT (user_id, usage) DO UPDATE SET public_key = EXCLUDED.public_key, key_json = EXCLUDED.key_json`,
-    [keys.map((key) => key.userId), keys.map((key) => key.usage), keys.map((key) => key.publicKey), keys.map((key) => key.keyJson)],
+    [
+      keys.map((key) => key.userId),
+      keys.map((key) => key.usage),
+      keys.map((key) => key.publicKey),
+      keys.map((key) => key.keyJson),
+    ],
   )
 }
 
@@ -50,8 +55,11 @@ export async function upsertKeySignatures(tx: Queryable, signatures: readonly Ke
      SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
      ON CONFLICT (target_user_id, target_key_id, signer_user_id, signer_key_id) DO UPDATE SET signature = EXCLUDED.signature`,
     [
-      signatures.map((row) => row.targetUserId), signatures.map((row) => row.targetKeyId), signatures.map((row) => row.signerUserId),
-      signatures.map((row) => row.signerKeyId), signatures.map((row) => row.signature),
+      signatures.map((row) => row.targetUserId),
+      signatures.map((row) => row.targetKeyId),
+      signatures.map((row) => row.signerUserId),
+      signatures.map((row) => row.signerKeyId),
+      signatures.map((row) => row.signature),
     ],
   )
 }

@@ -19,7 +19,10 @@ export async function getDehydratedDevice(tx: Queryable, userId: UserId): Promis
 }
 
 /** Stores the user's dehydrated device over the one before. */
-export async function upsertDehydratedDevice(tx: Queryable, device: DehydratedDeviceRow & { readonly userId: UserId }): Promise<void> {
+export async function upsertDehydratedDevice(
+  tx: Queryable,
+  device: DehydratedDeviceRow & { readonly userId: UserId },
+): Promise<void> {
   await tx.query(
     'upsert_dehydrated_device',
     `INSERT INTO dehydrated_devices (user_id, device_id, device_data) VALUES ($1, $2, $3)

@@ -32,7 +32,10 @@ export async function hasToDeviceTransaction(tx: Queryable, transaction: ToDevic
 }
 
 /** Notes that the request is done, where it sends nothing. */
-export async function insertToDeviceTransaction(tx: Queryable, transaction: ToDeviceTransaction & { createdTsMs: number }): Promise<void> {
+export async function insertToDeviceTransaction(
+  tx: Queryable,
+  transaction: ToDeviceTransaction & { createdTsMs: number },
+): Promise<void> {
   await tx.query(
     'insert_to_device_transaction',
     `INSERT INTO to_device_transactions (user_id, sender_device, txn_id, event_type, created_ts_ms) VALUES ($1, $2, $3, $4, $5)
@@ -63,9 +66,16 @@ export async function insertMessages(
        JOIN devices d ON d.user_id = m.user_id AND d.device_id = m.device_id
       WHERE EXISTS (SELECT FROM request)`,
     [
-      transaction.userId, transaction.senderDevice, transaction.txnId, transaction.eventType, transaction.createdTsMs,
-      STREAMS.to_device.number, firstIndex,
-      messages.map((message) => message.userId), messages.map((message) => message.deviceId), messages.map((message) => message.messageJson),
+      transaction.userId,
+      transaction.senderDevice,
+      transaction.txnId,
+      transaction.eventType,
+      transaction.createdTsMs,
+      STREAMS.to_device.number,
+      firstIndex,
+      messages.map((message) => message.userId),
+      messages.map((message) => message.deviceId),
+      messages.map((message) => message.messageJson),
     ],
   )
 }
@@ -73,7 +83,13 @@ export async function insertMessages(
 /** Reads a device's messages with `after < position <= upTo`, in order. */
 export async function getMessages(
   tx: Queryable,
-  range: { readonly userId: UserId; readonly deviceId: DeviceId; readonly after: StreamPosition; readonly upTo: StreamPosition; readonly limit: number },
+  range: {
+    readonly userId: UserId
+    readonly deviceId: DeviceId
+    readonly after: StreamPosition
+    readonly upTo: StreamPosition
+    readonly limit: number
+  },
 ): Promise<{ position: StreamPosition; messageJson: string }[]> {
   return tx.query(
     'get_messages',
@@ -84,9 +100,14 @@ export async function getMessages(
 }
 
 /** Deletes a device's messages with `position <= upTo`. */
-export async function deleteMessages(tx: Queryable, range: { userId: UserId; deviceId: DeviceId; upTo: StreamPosition }): Promise<void> {
+export async function deleteMessages(
+  tx: Queryable,
+  range: { userId: UserId; deviceId: DeviceId; upTo: StreamPosition },
+): Promise<void> {
   await tx.query('delete_messages', 'DELETE FROM device_inbox WHERE user_id = $1 AND device_id = $2 AND position <= $3', [
-    range.userId, range.deviceId, range.upTo,
+    range.userId,
+    range.deviceId,
+    range.upTo,
   ])
 }
 
@@ -104,7 +125,10 @@ export async function getInboxChanges(
 }
 
 /** Forgets requests that are older, and messages for devices that are gone: at most `limit` of each. */
-export async function purgeInbox(tx: Queryable, purge: { readonly createdBeforeMs: number; readonly limit: number }): Promise<void> {
+export async function purgeInbox(
+  tx: Queryable,
+  purge: { readonly createdBeforeMs: number; readonly limit: number },
+): Promise<void> {
   await tx.query(
     'purge_inbox',
     `WITH old AS (

@@ -12,18 +12,29 @@ export interface DeviceListChange {
 }
 
 /** Moves the users' newest change to the positions that the transaction claimed, one each from `firstIndex` on. */
-export async function upsertDeviceListChanges(tx: Queryable, firstIndex: number, changes: readonly DeviceListChange[]): Promise<void> {
+export async function upsertDeviceListChanges(
+  tx: Queryable,
+  firstIndex: number,
+  changes: readonly DeviceListChange[],
+): Promise<void> {
   await tx.query(
     'upsert_device_list_changes',
     `INSERT INTO device_list_changes (user_id, viewer_id, position)
      SELECT c.user_id, c.viewer_id, claimed_pos($1, 0, $2 + c.ordinal::int - 1)
        FROM unnest($3::text[], $4::text[]) WITH ORDINALITY AS c (user_id, viewer_id, ordinal)
      ON CONFLICT (user_id, viewer_id) DO UPDATE SET position = EXCLUDED.position`,
-    [STREAMS.device_lists.number, firstIndex, changes.map((change) => change.userId), changes.map((change) => change.viewerId ?? '')],
+    [
+      STREAMS.device_lists.number,
+      firstIndex,
+      changes.map((change) => change.userId),
+      changes.map((change) => change.viewerId ?? ''),
+    ],
   )
 }
 
-/** Reads what changed with `after < position <= upTo`, in order. An older change of the same user has given way to the newer one. */
+/**
+ * Reads what changed with `after < position <= upTo`, in order. An older change of the same user has given way to the newer one.
+ */
 export async function getDeviceListChanges(
   tx: Queryable,
   after: StreamPosition,
@@ -39,7 +50,12 @@ export async function getDeviceListChanges(
 }
 
 /** Finds which of the users changed after the position, as far as the viewer is told. */
-export async function getChangedUsers(tx: Queryable, after: StreamPosition, userIds: readonly UserId[], viewerId: UserId): Promise<UserId[]> {
+export async function getChangedUsers(
+  tx: Queryable,
+  after: StreamPosition,
+  userIds: readonly UserId[],
+  viewerId: UserId,
+): Promise<UserId[]> {
   const rows = await tx.query<{ userId: UserId }>(
     'get_changed_users',
     `SELECT DISTINCT user_id AS "userId" FROM device_list_changes
@@ -50,7 +66,8 @@ export async function getChangedUsers(tx: Queryable, after: StreamPosition, user
 }
 
 /**
- * Finds who came into and who went out of rooms that the user is in, after the position of the events stream; and the people of rooms
+ * Finds who came into and who went out of rooms that the user is in, after the position of the events stream; and the people of
+ * rooms
  * that the user came into or went out of. A change of a member's name counts as coming: the answer may hold more than it must.
  */
 export async function getSharingChanges(

@@ -33,13 +33,18 @@ export interface SessionScope {
 
 const COLUMNS = 'version, algorithm, auth_data AS "authData", etag, session_count AS "sessionCount", is_deleted AS "isDeleted"'
 
-/** Keeps other transactions from changing the user's backups until this one ends: versions, their counts and etags go together. */
+/**
+ * Keeps other transactions from changing the user's backups until this one ends: versions, their counts and etags go together.
+ */
 export async function lockKeyBackups(tx: Queryable, userId: UserId): Promise<void> {
   await tx.query('lock_key_backups', `SELECT pg_advisory_xact_lock(hashtextextended('key_backups ' || $1, 0))`, [userId])
 }
 
 /** Adds a backup with the user's next number, which is returned. Needs the lock. */
-export async function insertKeyBackup(tx: Queryable, backup: { userId: UserId; algorithm: string; authData: string }): Promise<number> {
+export async function insertKeyBackup(
+  tx: Queryable,
+  backup: { userId: UserId; algorithm: string; authData: string },
+): Promise<number> {
   const rows = await tx.query<{ version: number }>(
     'insert_key_backup',
     `INSERT INTO key_backups (user_id, version, algorithm, auth_data)
@@ -63,14 +68,23 @@ export async function getCurrentKeyBackup(tx: Queryable, userId: UserId): Promis
 
 /** Reads one backup, a deleted one too. */
 export async function getKeyBackup(tx: Queryable, userId: UserId, version: number): Promise<KeyBackupRow | undefined> {
-  const rows = await tx.query<KeyBackupRow>('get_key_backup', `SELECT ${COLUMNS} FROM key_backups WHERE user_id = $1 AND version = $2`, [userId, version])
+  const rows = await tx.query<KeyBackupRow>(
+    'get_key_backup',
+    `SELECT ${COLUMNS} FROM key_backups WHERE user_id = $1 AND version = $2`,
+    [userId, version],
+  )
   return rows[0]
 }
 
 /** Replaces what a backup is signed with. */
-export async function updateKeyBackupAuthData(tx: Queryable, backup: { userId: UserId; version: number; authData: string }): Promise<void> {
+export async function updateKeyBackupAuthData(
+  tx: Queryable,
+  backup: { userId: UserId; version: number; authData: string },
+): Promise<void> {
   await tx.query('update_key_backup_auth_data', 'UPDATE key_backups SET auth_data = $3 WHERE user_id = $1 AND version = $2', [
-    backup.userId, backup.version, backup.authData,
+    backup.userId,
+    backup.version,
+    backup.authData,
   ])
 }
 
@@ -102,7 +116,8 @@ export async function bumpKeyBackup(
 
 /**
  * Stores sessions. One that is there gives way to a better one only: verified before unverified, then the lower first message
- * index, then the lower forwarded count. Returns how many changed, and how many of these are new. Spec: § Server-side key backups.
+ * index, then the lower forwarded count. Returns how many changed, and how many of these are new. Spec: § Server-side key
+ * backups.
  */
 export async function upsertBackupSessions(
   tx: Queryable,
@@ -121,9 +136,14 @@ export async function upsertBackupSessions(
            < (NOT s.is_verified, s.first_message_index, s.forwarded_count)
      RETURNING (xmax = 0) AS "isNew"`,
     [
-      backup.userId, backup.version,
-      sessions.map((row) => row.roomId), sessions.map((row) => row.sessionId), sessions.map((row) => row.isVerified),
-      sessions.map((row) => row.firstMessageIndex), sessions.map((row) => row.forwardedCount), sessions.map((row) => row.sessionData),
+      backup.userId,
+      backup.version,
+      sessions.map((row) => row.roomId),
+      sessions.map((row) => row.sessionId),
+      sessions.map((row) => row.isVerified),
+      sessions.map((row) => row.firstMessageIndex),
+      sessions.map((row) => row.forwardedCount),
+      sessions.map((row) => row.sessionData),
     ],
   )
   return { changed: rows.length, added: rows.filter((row) => row.isNew).length }
@@ -143,7 +163,15 @@ export async function getBackupSessions(
       WHERE user_id = $1 AND version = $2 AND ($3::text IS NULL OR room_id = $3) AND ($4::text IS NULL OR session_id = $4)
         AND (room_id, session_id) > ($5, $6)
       ORDER BY room_id, session_id LIMIT $7`,
-    [scope.userId, scope.version, scope.roomId ?? null, scope.sessionId ?? null, page.after?.roomId ?? '', page.after?.sessionId ?? '', page.limit],
+    [
+      scope.userId,
+      scope.version,
+      scope.roomId ?? null,
+      scope.sessionId ?? null,
+      page.after?.roomId ?? '',
+      page.after?.sessionId ?? '',
+      page.limit,
+    ],
   )
 }
 

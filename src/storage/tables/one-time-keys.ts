@@ -31,7 +31,8 @@ export interface ClaimedKey extends KeyClaim {
 
 /**
  * Stores new keys behind those that are there, unless one of them is there already with another value: then none is stored
- * and the ids (`algorithm:keyId`) of those are returned. A key that was claimed before stays claimed. A device that is gone gets none.
+ * and the ids (`algorithm:keyId`) of those are returned. A key that was claimed before stays claimed. A device that is gone gets
+ * none.
  */
 export async function insertOneTimeKeys(
   tx: Queryable,
@@ -57,13 +58,23 @@ export async function insertOneTimeKeys(
          WHERE one_time_keys.claimed_ts_ms IS NOT NULL AND one_time_keys.fingerprint <> EXCLUDED.fingerprint
      )
      SELECT id FROM conflicts`,
-    [userId, deviceId, keys.map((key) => key.algorithm), keys.map((key) => key.keyId), keys.map((key) => key.fingerprint), keys.map((key) => key.keyJson)],
+    [
+      userId,
+      deviceId,
+      keys.map((key) => key.algorithm),
+      keys.map((key) => key.keyId),
+      keys.map((key) => key.fingerprint),
+      keys.map((key) => key.keyJson),
+    ],
   )
   return rows.map((row) => row.id)
 }
 
 /** Forgets the device's keys that were claimed before the time. */
-export async function deleteClaimedKeysBefore(tx: Queryable, key: { userId: UserId; deviceId: DeviceId; tsMs: number }): Promise<void> {
+export async function deleteClaimedKeysBefore(
+  tx: Queryable,
+  key: { userId: UserId; deviceId: DeviceId; tsMs: number },
+): Promise<void> {
   await tx.query(
     'delete_claimed_keys_before',
     'DELETE FROM one_time_keys WHERE user_id = $1 AND device_id = $2 AND claimed_ts_ms < $3',
@@ -120,7 +131,9 @@ export async function claimKeys(tx: Queryable, claims: readonly KeyClaim[], nowM
   )
 }
 
-/** Counts a device's one-time keys that nobody has claimed, by algorithm; and lists the algorithms whose fallback key is unused. */
+/**
+ * Counts a device's one-time keys that nobody has claimed, by algorithm; and lists the algorithms whose fallback key is unused.
+ */
 export async function countKeys(
   tx: Queryable,
   userId: UserId,

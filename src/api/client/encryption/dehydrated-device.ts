@@ -57,7 +57,9 @@ export const deleteDehydratedDevice = clientEndpoint({
   },
 })
 
-/** Returns messages for the dehydrated device; `next_batch` while there are more. Errors: M_FORBIDDEN, M_INVALID_PARAM. MSC3814. */
+/**
+ * Returns messages for the dehydrated device; `next_batch` while there are more. Errors: M_FORBIDDEN, M_INVALID_PARAM. MSC3814.
+ */
 export const getDehydratedDeviceEvents = clientEndpoint({
   operationId: 'getDehydratedDeviceEvents',
   method: 'GET',
@@ -67,7 +69,10 @@ export const getDehydratedDeviceEvents = clientEndpoint({
   params: eventsParams,
   query: Type.Object({ from: Type.Optional(Type.String()), limit: Type.Optional(Type.Integer({ minimum: 0 })) }),
   async handler({ params, query, requester }, ctx) {
-    const page = await ctx.dehydratedDevices.getEvents(requester.userId, params.deviceId, { from: query.from, limit: query.limit ?? EVENTS_MAX })
+    const page = await ctx.dehydratedDevices.getEvents(requester.userId, params.deviceId, {
+      from: query.from,
+      limit: query.limit ?? EVENTS_MAX,
+    })
     return serializeEvents(page.events, page.isLimited ? page.nextBatch : undefined)
   },
 })
@@ -85,7 +90,10 @@ export const postDehydratedDeviceEvents = clientEndpoint({
   body: Type.Object({ next_batch: Type.Optional(Type.Union([Type.String(), Type.Null()])) }),
   async handler({ params, query, body, requester }, ctx) {
     const from = body.next_batch ?? undefined
-    const page = await ctx.dehydratedDevices.getEvents(requester.userId, params.deviceId, { from, limit: query.limit ?? EVENTS_MAX })
+    const page = await ctx.dehydratedDevices.getEvents(requester.userId, params.deviceId, {
+      from,
+      limit: query.limit ?? EVENTS_MAX,
+    })
     return serializeEvents(page.events, page.nextBatch)
   },
 })

@@ -161,7 +161,10 @@ export const deleteRoomKeys = clientEndpoint({
 type Pages = AsyncGenerator<BackupSessionRow[], void>
 
 /** A large backup has megabytes: beyond one page it is read while it is sent. */
-async function streamJson(pages: Pages, serialize: (pages: AsyncIterable<BackupSessionRow[]>) => AsyncGenerator<string>): Promise<unknown> {
+async function streamJson(
+  pages: Pages,
+  serialize: (pages: AsyncIterable<BackupSessionRow[]>) => AsyncGenerator<string>,
+): Promise<unknown> {
   // The first page tells whether there is a backup, before any status is sent.
   const first = (await pages.next()).value ?? []
   const chunks = serialize(prepend(first, pages))

@@ -19,7 +19,12 @@ export const postRoomKeysVersion = clientEndpoint({
   auth: 'user',
   body: Type.Object(backupInfo),
   async handler({ body, requester }, ctx) {
-    return { version: await ctx.keyBackups.create(requester.userId, { algorithm: body.algorithm, authData: body.auth_data as JsonObject }) }
+    return {
+      version: await ctx.keyBackups.create(requester.userId, {
+        algorithm: body.algorithm,
+        authData: body.auth_data as JsonObject,
+      }),
+    }
   },
 })
 
@@ -62,7 +67,10 @@ export const putRoomKeysVersion = clientEndpoint({
   body: Type.Object({ ...backupInfo, version: Type.Optional(Type.String()) }),
   async handler({ params, body, requester }, ctx) {
     if (body.version !== undefined && body.version !== params.version) throw invalidParam('Version in body does not match')
-    await ctx.keyBackups.update(requester.userId, params.version, { algorithm: body.algorithm, authData: body.auth_data as JsonObject })
+    await ctx.keyBackups.update(requester.userId, params.version, {
+      algorithm: body.algorithm,
+      authData: body.auth_data as JsonObject,
+    })
     return {}
   },
 })

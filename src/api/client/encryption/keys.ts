@@ -16,7 +16,9 @@ function deviceOf(requester: Requester): { userId: UserId; deviceId: DeviceId } 
   return { userId: requester.userId, deviceId: requester.deviceId }
 }
 
-/** Stores identity, one-time and fallback keys of the device. Idempotent. Errors: M_BAD_JSON, M_INVALID_PARAM. Spec: keys.yaml. */
+/**
+ * Stores identity, one-time and fallback keys of the device. Idempotent. Errors: M_BAD_JSON, M_INVALID_PARAM. Spec: keys.yaml.
+ */
 export const uploadKeys = clientEndpoint({
   operationId: 'uploadKeys',
   method: 'POST',
@@ -60,7 +62,9 @@ export const claimKeys = clientEndpoint({
     one_time_keys: Type.Object({}, { additionalProperties: Type.Object({}, { additionalProperties: Type.String() }) }),
   }),
   async handler({ body }, ctx) {
-    const { keys, failures } = await ctx.deviceKeys.claim(listClaims(body.one_time_keys as Record<string, Record<string, string>>))
+    const { keys, failures } = await ctx.deviceKeys.claim(
+      listClaims(body.one_time_keys as Record<string, Record<string, string>>),
+    )
     return { one_time_keys: nestKeys(keys), failures }
   },
 })
@@ -70,7 +74,8 @@ function listClaims(wanted: Record<string, Record<string, string>>): KeyClaim[] 
     Object.entries(devices)
       // Such names are nobody's; PostgreSQL would refuse them.
       .filter((entry) => ![userId, ...entry].some((text) => text.includes('\u0000')))
-      .map(([deviceId, algorithm]) => ({ userId: userId as UserId, deviceId: deviceId as DeviceId, algorithm })))
+      .map(([deviceId, algorithm]) => ({ userId: userId as UserId, deviceId: deviceId as DeviceId, algorithm })),
+  )
 }
 
 function nestKeys(keys: readonly ClaimedKey[]): Record<string, Record<string, JsonObject>> {
@@ -83,7 +88,10 @@ function nestKeys(keys: readonly ClaimedKey[]): Record<string, Record<string, Js
   return Object.fromEntries([...byUser].map(([userId, devices]) => [userId, Object.fromEntries(devices)]))
 }
 
-/** Lists users whose keys changed, and users who left, since a sync token. Errors: M_MISSING_PARAM, M_INVALID_PARAM. Spec: keys.yaml. */
+/**
+ * Lists users whose keys changed, and users who left, since a sync token. Errors: M_MISSING_PARAM, M_INVALID_PARAM. Spec:
+ * keys.yaml.
+ */
 export const getKeysChanges = clientEndpoint({
   operationId: 'getKeysChanges',
   method: 'GET',

@@ -5,7 +5,9 @@ import { clientEndpoint } from '../client-endpoint.ts'
 /** A room key for some hundred devices, one ciphertext each. */
 const BODY_BYTES_MAX = 8 * 1024 * 1024
 
-/** Sends messages to devices. The same transaction id again sends nothing. Errors: M_BAD_JSON, M_TOO_LARGE. Spec: to_device.yaml. */
+/**
+ * Sends messages to devices. The same transaction id again sends nothing. Errors: M_BAD_JSON, M_TOO_LARGE. Spec: to_device.yaml.
+ */
 export const sendToDevice = clientEndpoint({
   operationId: 'sendToDevice',
   method: 'PUT',
@@ -19,7 +21,12 @@ export const sendToDevice = clientEndpoint({
     messages: Type.Object({}, { additionalProperties: Type.Object({}, { additionalProperties: Type.Object({}) }) }),
   }),
   async handler({ params, body, requester }, ctx) {
-    await ctx.toDevice.send({ requester, eventType: params.eventType, txnId: params.txnId, messages: body.messages as JsonObject })
+    await ctx.toDevice.send({
+      requester,
+      eventType: params.eventType,
+      txnId: params.txnId,
+      messages: body.messages as JsonObject,
+    })
     return {}
   },
 })

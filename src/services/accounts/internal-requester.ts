@@ -1,7 +1,7 @@
 import type { UserId } from '../../protocol/ids.ts'
 import type { Requester } from './requester.ts'
 
-/** Acts for a user of ours without a request of hers: joining the welcome rooms, leaving rooms at deactivation. No rate limits. */
+/** Acts for a user of ours without a request: joining the welcome rooms, leaving rooms at deactivation. No rate limits. */
 export function internalRequester(userId: UserId): Requester {
   return {
     userId,

@@ -61,7 +61,10 @@ export class MembershipChanges {
     this.#deps = deps
   }
 
-  /** Joins a room. Idempotent. Throws M_NOT_FOUND, M_FORBIDDEN, M_GUEST_ACCESS_FORBIDDEN, M_UNABLE_TO_GRANT_JOIN, M_LIMIT_EXCEEDED. */
+  /**
+   * Joins a room. Idempotent. Throws M_NOT_FOUND, M_FORBIDDEN, M_GUEST_ACCESS_FORBIDDEN, M_UNABLE_TO_GRANT_JOIN,
+   * M_LIMIT_EXCEEDED.
+   */
   async join(requester: Requester, roomId: RoomId, content: JsonObject = {}): Promise<EventId | undefined> {
     const { userId } = requester
     const { memberships, slots, restrictedJoins, rateLimiter, options } = this.#deps
@@ -156,7 +159,7 @@ export class MembershipChanges {
     return this.#append(requester, change, 'leave')
   }
 
-  /** Does what a client asks by setting an `m.room.member` state event itself. Throws M_BAD_JSON and what the single changes throw. */
+  /** Does what a client asks by setting an `m.room.member` event itself. Throws M_BAD_JSON and what the single changes throw. */
   async setMemberState(requester: Requester, change: Required<MemberChange>): Promise<EventId> {
     const { roomId, userId, content } = change
     const { membership, ...rest } = content

@@ -57,7 +57,7 @@ export function upgradedCreationContent(
   }
 }
 
-/** Power levels of the new room: while its state is copied, and for good. They differ where the upgrading user has too little power. */
+/** Power levels of the new room: while its state is copied, and for good. They differ where the user has too little power. */
 export interface UpgradedPowerLevels {
   readonly whileCopying: JsonObject
   readonly lasting: JsonObject

@@ -204,7 +204,7 @@ export class RoomUpgrade {
     }
   }
 
-  /** The upgrade is done already: a courtesy that the user's power does not suffice for is left out. Spec: § Room upgrades, step 6. */
+  /** The upgrade is done: a courtesy that the user's power does not suffice for is left out. Spec: § Room upgrades, step 6. */
   async #tryAppend(roomId: RoomId, intent: EventIntent): Promise<void> {
     try {
       await this.#deps.writer.append({ roomId, intents: [intent] })

@@ -14,7 +14,10 @@ export interface Succession {
   readonly to: RoomId
 }
 
-/** Brings what users set for a room over to the one that replaces it: tags, direct chats, push rules. Idempotent. Spec: § Room upgrades. */
+/**
+ * Brings what users set for a room over to the one that replaces it: tags, direct chats, push rules. Idempotent.
+ * Spec: client-server-api § Room upgrades.
+ */
 export class RoomSettingsTransfer {
   readonly #database: Database
   readonly #tags: Tags

@@ -5,8 +5,8 @@ import { clientEndpoint } from '../client-endpoint.ts'
 const anyObject = Type.Object({})
 
 /**
- * Makes a room. Errors: M_BAD_JSON, M_ROOM_IN_USE, M_INVALID_ROOM_STATE, M_UNSUPPORTED_ROOM_VERSION, M_INVALID_PARAM, M_FORBIDDEN,
- * M_INVITE_BLOCKED, M_LIMIT_EXCEEDED. Spec: create_room.yaml.
+ * Makes a room. Errors: M_BAD_JSON, M_ROOM_IN_USE, M_INVALID_ROOM_STATE, M_UNSUPPORTED_ROOM_VERSION, M_INVALID_PARAM,
+ * M_FORBIDDEN, M_INVITE_BLOCKED, M_LIMIT_EXCEEDED. Spec: create_room.yaml.
  */
 export const createRoom = clientEndpoint({
   operationId: 'createRoom',

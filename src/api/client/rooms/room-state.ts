@@ -3,7 +3,10 @@ import { parseRoomId } from '../../../protocol/ids.ts'
 import type { JsonObject } from '../../../protocol/json.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
-/** Sets a state event. Errors: M_FORBIDDEN, M_NOT_FOUND, M_BAD_JSON, M_BAD_ALIAS, M_INVALID_PARAM, M_TOO_LARGE. Spec: room_state.yaml. */
+/**
+ * Sets a state event. Errors: M_FORBIDDEN, M_NOT_FOUND, M_BAD_JSON, M_BAD_ALIAS, M_INVALID_PARAM, M_TOO_LARGE.
+ * Spec: room_state.yaml.
+ */
 export const setRoomStateWithKey = clientEndpoint({
   operationId: 'setRoomStateWithKey',
   method: 'PUT',

@@ -2,7 +2,10 @@ import { Type } from 'typebox'
 import { parseRoomId } from '../../../protocol/ids.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
-/** Replaces a room by one of another version. Errors: M_UNSUPPORTED_ROOM_VERSION, M_FORBIDDEN, M_NOT_FOUND. Spec: room_upgrades.yaml. */
+/**
+ * Replaces a room by one of another version. Errors: M_UNSUPPORTED_ROOM_VERSION, M_FORBIDDEN, M_NOT_FOUND.
+ * Spec: room_upgrades.yaml.
+ */
 export const upgradeRoom = clientEndpoint({
   operationId: 'upgradeRoom',
   method: 'POST',

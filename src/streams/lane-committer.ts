@@ -88,32 +88,27 @@ export class LaneCommitter<Name extends StreamName> {
 
   async #commitBatch(batch: readonly Job[]): Promise<void> {
     const total = batch.reduce((sum, job) => sum + job.write.count, 0)
-    const { claim, results } = await this.#database.burst(async (tx) => {
-      const claimed = claimLane(tx, { stream: this.#stream, lane: this.#lane, count: total })
+    const lane = { stream: this.#stream, lane: this.#lane }
+    const { claim, results } = await writeTail(this.#database, this.#hub, { ...lane, count: total }, (tx) => {
       let index = 1
-      const written = batch.map((job) => {
+      return batch.map((job) => {
         const first = index
         index += job.write.count
         return job.write.write(tx, first)
       })
-      // All settle before any error is raised, or the losers would be unhandled rejections.
-      const settled = await Promise.allSettled([claimed, ...written])
-      const failed = settled.find((one) => one.status === 'rejected')
-      if (failed) throw failed.reason
-      return { claim: await claimed, results: await Promise.all(written) }
     })
     let offset = 0
     const rows: { position: StreamPosition; row: StreamRows[StreamName] }[] = []
     const answers = batch.map((job, jobIndex) => {
       const positions = claim.positions.slice(offset, (offset += job.write.count))
-      const jobRows = job.write.rows(results[jobIndex])
-      for (const [rowIndex, row] of jobRows.entries()) {
+      for (const [rowIndex, row] of job.write.rows(results[jobIndex]).entries()) {
         const position = positions[rowIndex]
         if (position !== undefined) rows.push({ position, row })
       }
       return { positions, result: results[jobIndex] }
     })
-    this.#hub.apply({ stream: this.#stream, lane: this.#lane, prev: claim.prev, head: claim.positions.at(-1) ?? claim.prev, rows })
+    this.#hub.apply({ ...lane, prev: claim.prev, rows, head: claim.positions.at(-1) ?? claim.prev })
+    await this.#hub.reached(this.#stream, this.#lane, claim.positions.at(-1) ?? claim.prev)
     for (const [jobIndex, job] of batch.entries()) {
       const answer = answers[jobIndex]
       if (answer) job.done.resolve(answer)
@@ -121,11 +116,48 @@ export class LaneCommitter<Name extends StreamName> {
   }
 }
 
+/** Positions drawn in a lane. */
+export interface LaneClaim {
+  /** The lane's head before. */
+  readonly prev: number
+  readonly positions: readonly StreamPosition[]
+}
+
+/**
+ * Claims positions and runs the statements that `write` issues, in one burst. When a statement fails, the positions are lost
+ * for good; the hub is told, so that nobody waits for them. Throws the first statement's error.
+ */
+export async function writeTail(
+  database: Database,
+  hub: StreamHub,
+  claim: { readonly stream: StreamName; readonly lane: number; readonly count: number },
+  write: (tx: Queryable) => readonly Promise<unknown>[],
+): Promise<{ readonly claim: LaneClaim; readonly results: readonly unknown[] }> {
+  let lost: LaneClaim | undefined
+  try {
+    return await database.burst(async (tx) => {
+      const claimed = claimLane(tx, claim)
+      // All settle before an error is raised, or the others would be unhandled rejections.
+      const [first, ...settled] = await Promise.allSettled([claimed, ...write(tx)])
+      if (first?.status === 'rejected') throw first.reason
+      const failed = settled.find((one) => one.status === 'rejected')
+      if (failed) {
+        lost = await claimed
+        throw failed.reason
+      }
+      return { claim: await claimed, results: settled.map((one) => (one as PromiseFulfilledResult<unknown>).value) }
+    })
+  } catch (error) {
+    if (lost) hub.apply({ stream: claim.stream, lane: claim.lane, prev: lost.prev, rows: [], head: lost.positions.at(-1) ?? lost.prev })
+    throw error
+  }
+}
+
 /** Takes the lane's lock and draws positions: the first statement of a tail. */
 export async function claimLane(
   tx: Queryable,
   claim: { stream: StreamName; lane: number; count: number },
-): Promise<{ prev: number; positions: StreamPosition[] }> {
+): Promise<LaneClaim> {
   const rows = await tx.query<{ prev: number; pos: StreamPosition[] }>(
     'lane_claim',
     'SELECT prev, pos FROM lane_claim($1, $2, $3)',

@@ -17,6 +17,7 @@ interface LaneState {
   head: number
   readonly held: Frame[]
   gapTimer: NodeJS.Timeout | undefined
+  readonly awaited: { readonly position: number; readonly resolve: () => void }[]
 }
 
 interface StreamState {
@@ -86,7 +87,7 @@ export class StreamHub {
     }
     this.#applyNow(state, lane, frame)
     this.#applyHeld(state, lane)
-    for (const listener of state.listeners) listener()
+    this.#notify(state, lane)
   }
 
   #applyNow(state: StreamState, lane: LaneState, frame: Frame): void {
@@ -102,6 +103,24 @@ export class StreamHub {
       lane.head = position
     }
     if (frame.head !== undefined && frame.head > lane.head) lane.head = frame.head
+  }
+
+  /** Settles once everything up to the position is applied: at once, except while an earlier batch is missing. */
+  reached(name: StreamName, laneNumber: number, position: number): Promise<void> {
+    const lane = this.#state(name).lanes[laneNumber]
+    if (!lane || lane.head >= position) return Promise.resolve()
+    return new Promise((resolve) => lane.awaited.push({ position, resolve }))
+  }
+
+  #notify(state: StreamState, lane: LaneState): void {
+    for (let index = lane.awaited.length - 1; index >= 0; index--) {
+      const one = lane.awaited[index]
+      if (one && one.position <= lane.head) {
+        lane.awaited.splice(index, 1)
+        one.resolve()
+      }
+    }
+    for (const listener of state.listeners) listener()
   }
 
   #applyHeld(state: StreamState, lane: LaneState): void {
@@ -133,7 +152,7 @@ export class StreamHub {
         this.#applyNow(state, lane, { stream: name, lane: laneNumber, prev: lane.head, rows })
         lane.head = Math.max(lane.head, next)
         this.#applyHeld(state, lane)
-        for (const listener of state.listeners) listener()
+        this.#notify(state, lane)
       },
       (error: unknown) => {
         this.#onError(error)
@@ -151,5 +170,5 @@ export class StreamHub {
 }
 
 function newLane(head: number): LaneState {
-  return { head, held: [], gapTimer: undefined }
+  return { head, held: [], gapTimer: undefined, awaited: [] }
 }

@@ -2,7 +2,8 @@ import type { Database, Queryable } from '../../storage/database.ts'
 import { persistEvents } from '../../storage/operations/persist-events.ts'
 import type { EventBatch, NewInterval } from '../../storage/operations/persist-events.ts'
 import { insertPushActions } from '../../storage/tables/event-push-actions.ts'
-import { claimLane } from '../../streams/lane-committer.ts'
+import { writeTail } from '../../streams/lane-committer.ts'
+import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { StreamPosition } from '../../streams/streams.ts'
 import type { PendingEvent } from './event-building.ts'
 import type { BuiltJob } from './event-persister.ts'
@@ -16,22 +17,18 @@ export interface CommittedEvents {
 
 /** Commits the events of several jobs in one tail: BEGIN, lane claim, one statement for each table, COMMIT, in one packet. */
 export async function commitEvents(
-  database: Database,
+  deps: { readonly database: Database; readonly hub: StreamHub },
   batch: { readonly lane: number; readonly jobs: readonly BuiltJob[]; readonly nowMs: number },
 ): Promise<CommittedEvents> {
   const events = batch.jobs.flatMap((job) => job.pending)
   const rows = toBatch(batch, events)
-  const claim = await database.burst((tx) => writeTail(tx, rows, events))
+  const claim = { stream: 'events', lane: batch.lane, count: events.length } as const
+  const { claim: claimed } = await writeTail(deps.database, deps.hub, claim, (tx) => writeRows(tx, rows, events))
   for (const head of new Set(batch.jobs.map((job) => job.model))) head.version += 1
-  return { prev: claim.prev, positions: new Map(events.map((event, index) => [event, claim.positions[index] as StreamPosition])) }
+  return { prev: claimed.prev, positions: new Map(events.map((event, index) => [event, claimed.positions[index] as StreamPosition])) }
 }
 
-async function writeTail(
-  tx: Queryable,
-  rows: EventBatch,
-  events: readonly PendingEvent[],
-): Promise<{ prev: number; positions: StreamPosition[] }> {
-  const claimed = claimLane(tx, { stream: 'events', lane: rows.lane, count: events.length })
+function writeRows(tx: Queryable, rows: EventBatch, events: readonly PendingEvent[]): Promise<unknown>[] {
   const statements = persistEvents(tx, rows)
   const actions = events.flatMap((pending, index) =>
     pending.push.actions.map((action) => ({
@@ -42,11 +39,7 @@ async function writeTail(
       threadId: pending.push.threadId,
     })))
   if (actions.length > 0) statements.push(insertPushActions(tx, actions))
-  const settled = await Promise.allSettled([claimed, ...statements])
-  // The first failure is the cause; the others only say that the transaction is aborted.
-  const failed = settled.find((one) => one.status === 'rejected')
-  if (failed) throw failed.reason
-  return claimed
+  return statements
 }
 
 function toBatch(batch: { readonly lane: number; readonly jobs: readonly BuiltJob[]; readonly nowMs: number }, events: readonly PendingEvent[]): EventBatch {

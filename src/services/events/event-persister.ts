@@ -151,7 +151,7 @@ export class EventPersister implements EventsWriter {
     let positions: ReadonlyMap<PendingEvent, number> = new Map()
     if (changing.length > 0) {
       try {
-        const written = await commitEvents(this.#deps.database, { lane: this.#lane, jobs: changing, nowMs: this.#deps.clock.nowMs() })
+        const written = await commitEvents(this.#deps, { lane: this.#lane, jobs: changing, nowMs: this.#deps.clock.nowMs() })
         positions = written.positions
         this.#deps.hub.apply({
           stream: 'events',
@@ -159,6 +159,7 @@ export class EventPersister implements EventsWriter {
           prev: written.prev,
           rows: changing.flatMap((one) => one.pending).map((pending) => ({ position: written.positions.get(pending) as never, row: toEventRow(pending) })),
         })
+        await this.#deps.hub.reached('events', this.#lane, Math.max(...written.positions.values()))
       } catch (error) {
         for (const one of built) this.#deps.models.drop(one.model)
         await Promise.all(built.map((one) => this.#recover(one, error, built.length === 1)))

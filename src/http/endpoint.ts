@@ -15,7 +15,7 @@ export interface HttpRequest {
   readonly headers: IncomingHttpHeaders
   /** The client's address, from X-Forwarded-For where the listener trusts it. */
   readonly remoteAddress: string
-  /** Aborted when the client has gone. */
+  /** Aborted when the client has gone, or the server stops: whatever only waits must answer with what it has. */
   readonly signal: AbortSignal
   /** Reads the whole body. Throws M_TOO_LARGE above the limit. */
   readBody(bytesMax: number): Promise<Buffer>

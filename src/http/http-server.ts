@@ -45,6 +45,9 @@ export class HttpServer<Context> {
   readonly #options: HttpServerOptions
   readonly #context: Context
   readonly #methodsByPath = new Map<string, Set<string>>()
+  /** Requests under way. */
+  readonly #open = new Set<AbortController>()
+  #isClosing = false
 
   constructor(options: HttpServerOptions, endpoints: readonly Endpoint<Context>[], context: Context) {
     this.#options = options
@@ -105,6 +108,7 @@ export class HttpServer<Context> {
     reply.raw.once('close', () => {
       if (!reply.raw.writableFinished) abort.abort(new Error('The client has gone'))
     })
+    this.#open.add(abort)
     let response: HttpResponse
     try {
       response = await endpoint.run(new ServerRequest(endpoint.method, request, abort.signal), this.#context)
@@ -113,6 +117,9 @@ export class HttpServer<Context> {
       request.raw.resume()
       response = this.#toErrorResponse(error, request, endpoint.operationId)
     }
+    this.#open.delete(abort)
+    // The client's next request must look for another connection, and find the next server.
+    if (this.#isClosing) reply.header('connection', 'close')
     this.#options.onFinished?.({
       method: request.method,
       url: request.url,
@@ -131,6 +138,9 @@ export class HttpServer<Context> {
     }
     // The client has gone: nobody reads this answer, and it is no fault of ours.
     if (request.raw.destroyed && request.raw.readableAborted) return errorResponse(new MatrixError('M_UNKNOWN', 'The client has gone', { status: 499 }))
+    if (this.#isClosing && error instanceof Error && error.name === 'AbortError') {
+      return errorResponse(new MatrixError('M_UNKNOWN', 'The server is stopping', { status: 503 }))
+    }
     this.#options.onInternalError(error, { method: request.method, url: request.url, operationId })
     return errorResponse(new MatrixError('M_UNKNOWN', 'Internal server error'))
   }
@@ -157,8 +167,10 @@ export class HttpServer<Context> {
     return this.#app.listen({ host: address.host, port: address.port })
   }
 
-  /** Stops to listen, lets open requests end, and closes. */
+  /** Stops to listen, ends what only waits (long polls answer with what they have), lets other open requests end, and closes. */
   async close(): Promise<void> {
+    this.#isClosing = true
+    for (const abort of this.#open) abort.abort(new Error('The server is stopping'))
     await this.#app.close()
   }
 }

@@ -11,6 +11,7 @@ export function baseConfig(): Record<string, unknown> {
     enable_registration_without_verification: true,
     registration_shared_secret: 'shared secret of the tests',
     bcrypt_rounds: 4,
+    room_list_publication_rules: [{ action: 'allow' }],
     rc_message: unlimited,
     rc_registration: unlimited,
     rc_login: { address: unlimited, account: unlimited, failed_attempts: unlimited },

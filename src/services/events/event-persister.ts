@@ -241,7 +241,16 @@ export class EventPersister implements EventsWriter {
   /** A job that could not be built. A repeated transaction is answered with its event even where the sender may no longer send. */
   #refuse(job: Job, error: unknown): void {
     if (sqlState(error) === ROOM_HEAD_MOVED) {
-      this.#retry(job, error)
+      // Another job's failure dropped the model: that is no attempt of this one. Where many repeat their transactions at
+      // once, every commit fails, so a repeated one must not wait for a commit that succeeds.
+      job.attempts -= 1
+      this.#findRepeated(job).then(
+        (eventId) => {
+          if (eventId && job.roomId) job.done.resolve({ roomId: job.roomId, events: [{ eventId, position: undefined }] })
+          else this.#retry(job, error)
+        },
+        () => this.#retry(job, error),
+      )
       return
     }
     this.#findRepeated(job).then(

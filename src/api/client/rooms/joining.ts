@@ -1,7 +1,8 @@
 import { Type } from 'typebox'
 import { parseRoomId } from '../../../protocol/ids.ts'
+import type { JsonObject } from '../../../protocol/json.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
-import { reasonContent, resolveRoom } from './room-id-or-alias.ts'
+import { resolveRoom } from './room-id-or-alias.ts'
 
 const joinBody = Type.Object({ reason: Type.Optional(Type.String()), third_party_signed: Type.Optional(Type.Object({})) })
 
@@ -18,7 +19,7 @@ export const joinRoomById = clientEndpoint({
   isCanonicalBody: true,
   async handler({ params, body, requester }, ctx) {
     const roomId = parseRoomId(params.roomId)
-    await ctx.membershipChanges.join(requester, roomId, reasonContent(body.reason))
+    await ctx.membershipChanges.join(requester, roomId, joinContent(body))
     return { room_id: roomId }
   },
 })
@@ -36,7 +37,13 @@ export const joinRoom = clientEndpoint({
   isCanonicalBody: true,
   async handler({ params, body, requester }, ctx) {
     const roomId = await resolveRoom(params.roomIdOrAlias, ctx.roomAliases)
-    await ctx.membershipChanges.join(requester, roomId, reasonContent(body.reason))
+    await ctx.membershipChanges.join(requester, roomId, joinContent(body))
     return { room_id: roomId }
   },
 })
+
+/** What else the body holds goes into the member event, as at Synapse; what the server decides does not. */
+function joinContent(body: object): JsonObject {
+  const { membership: _membership, displayname: _name, avatar_url: _avatar, third_party_signed: _signed, ...content } = body as JsonObject
+  return content
+}

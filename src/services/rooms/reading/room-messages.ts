@@ -1,5 +1,4 @@
 import { MatrixError } from '../../../protocol/errors.ts'
-import { stateSlotKey } from '../../../protocol/events/event.ts'
 import { toClientEventJson } from '../../../protocol/events/client-event.ts'
 import type { EventFilter } from '../../../protocol/filters/event-filter.ts'
 import type { EventId, RoomId, UserId } from '../../../protocol/ids.ts'
@@ -220,12 +219,7 @@ export class RoomMessages {
       position,
       slots: Array.from(senders, (sender) => ({ type: 'm.room.member', stateKey: sender })),
     })
-    const inChunk = new Set(
-      events.map(({ event }) =>
-        event.stateKey === undefined ? '' : `${stateSlotKey(event.type, event.stateKey)} ${event.eventId}`,
-      ),
-    )
-    return rows.filter((row) => !inChunk.has(`${stateSlotKey(row.type, row.stateKey)} ${row.eventId}`)).map(writeStateRow)
+    return rows.map(writeStateRow)
   }
 }
 

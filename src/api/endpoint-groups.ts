@@ -4,7 +4,16 @@ export type Balance = 'any' | 'user' | 'room' | 'source'
 /** A family of endpoints that is routed together. */
 export interface EndpointGroup {
   /** The stream whose configured writer is the preferred target; correct anywhere. */
-  readonly prefer?: 'events' | 'typing' | 'to_device' | 'account_data' | 'receipts' | 'presence' | 'push_rules' | 'device_lists' | 'thread_subscriptions'
+  readonly prefer?:
+    | 'events'
+    | 'typing'
+    | 'to_device'
+    | 'account_data'
+    | 'receipts'
+    | 'presence'
+    | 'push_rules'
+    | 'device_lists'
+    | 'thread_subscriptions'
   readonly balance: Balance
   /** Long polls need long proxy timeouts. */
   readonly isLongPoll?: boolean

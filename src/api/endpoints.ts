@@ -4,7 +4,12 @@ import { getAdminLockUser, getAdminSuspendUser, setAdminLockUser, setAdminSuspen
 import { getRegistrationNonce, registerWithSharedSecret } from './admin/register.ts'
 import { getWhoIs } from './admin/whois.ts'
 import {
-  deleteAccountData, deleteAccountDataPerRoom, getAccountData, getAccountDataPerRoom, setAccountData, setAccountDataPerRoom,
+  deleteAccountData,
+  deleteAccountDataPerRoom,
+  getAccountData,
+  getAccountDataPerRoom,
+  setAccountData,
+  setAccountDataPerRoom,
 } from './client/account/account-data.ts'
 import { deleteProfileField, getProfileField, getUserProfile, setProfileField } from './client/account/profile.ts'
 import { deactivateAccount } from './client/account/account-deactivation.ts'
@@ -23,25 +28,52 @@ import { registrationTokenValidity } from './client/auth/registration-tokens.ts'
 import { checkUsernameAvailability, register } from './client/auth/registration.ts'
 import { uploadCrossSigningKeys, uploadCrossSigningSignatures } from './client/encryption/cross-signing.ts'
 import {
-  deleteDehydratedDevice, getDehydratedDevice, getDehydratedDeviceEvents, postDehydratedDeviceEvents, putDehydratedDevice,
+  deleteDehydratedDevice,
+  getDehydratedDevice,
+  getDehydratedDeviceEvents,
+  postDehydratedDeviceEvents,
+  putDehydratedDevice,
 } from './client/encryption/dehydrated-device.ts'
 import {
-  deleteRoomKeyBySessionId, deleteRoomKeys, deleteRoomKeysByRoomId, getRoomKeyBySessionId, getRoomKeys, getRoomKeysByRoomId,
-  putRoomKeyBySessionId, putRoomKeys, putRoomKeysByRoomId,
+  deleteRoomKeyBySessionId,
+  deleteRoomKeys,
+  deleteRoomKeysByRoomId,
+  getRoomKeyBySessionId,
+  getRoomKeys,
+  getRoomKeysByRoomId,
+  putRoomKeyBySessionId,
+  putRoomKeys,
+  putRoomKeysByRoomId,
 } from './client/encryption/key-backup-sessions.ts'
 import {
-  deleteRoomKeysVersion, getRoomKeysVersion, getRoomKeysVersionCurrent, postRoomKeysVersion, putRoomKeysVersion,
+  deleteRoomKeysVersion,
+  getRoomKeysVersion,
+  getRoomKeysVersionCurrent,
+  postRoomKeysVersion,
+  putRoomKeysVersion,
 } from './client/encryption/key-backup.ts'
 import { claimKeys, getKeysChanges, queryKeys, uploadKeys } from './client/encryption/keys.ts'
 import { sendToDevice } from './client/encryption/to-device.ts'
 import { getWellknownSupport } from './client/server/support.ts'
 import {
-  getProtocolMetadata, getProtocols, queryLocationByAlias, queryLocationByProtocol, queryUserByID, queryUserByProtocol,
+  getProtocolMetadata,
+  getProtocols,
+  queryLocationByAlias,
+  queryLocationByProtocol,
+  queryUserByID,
+  queryUserByProtocol,
 } from './client/server/third-party-lookup.ts'
 import { getNotifications } from './client/push/notifications.ts'
 import { getPushers, postPusher } from './client/push/pusher.ts'
 import {
-  deletePushRule, getPushRule, getPushRuleActions, getPushRules, getPushRulesGlobal, isPushRuleEnabled, setPushRule, setPushRuleActions,
+  deletePushRule,
+  getPushRule,
+  getPushRuleActions,
+  getPushRules,
+  getPushRulesGlobal,
+  isPushRuleEnabled,
+  setPushRule,
+  setPushRuleActions,
   setPushRuleEnabled,
 } from './client/push/pushrules.ts'
 import { ban, unban } from './client/rooms/banning.ts'
@@ -66,7 +98,10 @@ import { deleteRoomAlias, getLocalAliases, getRoomIdByAlias, setRoomAlias } from
 import { getEventContext } from './client/rooms/event-context.ts'
 import { getRoomEvents } from './client/rooms/message-pagination.ts'
 import {
-  getPublicRooms, getRoomVisibilityOnDirectory, queryPublicRooms, setRoomVisibilityOnDirectory,
+  getPublicRooms,
+  getRoomVisibilityOnDirectory,
+  queryPublicRooms,
+  setRoomVisibilityOnDirectory,
 } from './client/rooms/list-public-rooms.ts'
 import { getMutualRooms } from './client/rooms/mutual-rooms.ts'
 import { reportEvent, reportRoom, reportUser } from './client/rooms/report-content.ts'
@@ -75,64 +110,212 @@ import { getRoomSummary } from './client/rooms/room-summary.ts'
 import { roomInitialSync } from './client/rooms/room-initial-sync.ts'
 import { getSpaceHierarchy } from './client/rooms/space-hierarchy.ts'
 import { search } from './client/rooms/search.ts'
-import { getRelatingEvents, getRelatingEventsWithRelType, getRelatingEventsWithRelTypeAndEventType } from './client/rooms/relations.ts'
+import {
+  getRelatingEvents,
+  getRelatingEventsWithRelType,
+  getRelatingEventsWithRelTypeAndEventType,
+} from './client/rooms/relations.ts'
 import { getThreadRoots } from './client/rooms/threads-list.ts'
-import { getJoinedMembersByRoom, getMembersByRoom, getOneRoomEvent, getRoomState, getRoomStateWithKey } from './client/rooms/rooms.ts'
+import {
+  getJoinedMembersByRoom,
+  getMembersByRoom,
+  getOneRoomEvent,
+  getRoomState,
+  getRoomStateWithKey,
+} from './client/rooms/rooms.ts'
 import { defineFilter, getFilter } from './client/sync/filter.ts'
 import { getEvents, getOneEvent, initialSync } from './client/sync/old-sync.ts'
 import { getPresence, setPresence } from './client/sync/presence.ts'
 import { sync } from './client/sync/sync.ts'
 import { setTyping } from './client/sync/typing.ts'
-import { getConfigAuthed, getContentAuthed, getContentOverrideNameAuthed, getContentThumbnailAuthed } from './media/authed-content-repo.ts'
 import {
-  createContent, getConfig, getContent, getContentOverrideName, getContentThumbnail, uploadContent, uploadContentToMXC,
+  getConfigAuthed,
+  getContentAuthed,
+  getContentOverrideNameAuthed,
+  getContentThumbnailAuthed,
+} from './media/authed-content-repo.ts'
+import {
+  createContent,
+  getConfig,
+  getContent,
+  getContentOverrideName,
+  getContentThumbnail,
+  uploadContent,
+  uploadContentToMXC,
 } from './media/content-repo.ts'
 
 /** Every endpoint of the client listener resources, one list: router, proxy configurations and docs are made from it. */
 export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   // server
-  getWellknown, getWellKnown, getWellknownSupport, getTurnServer,
-  getProtocols, getProtocolMetadata, queryLocationByProtocol, queryUserByProtocol, queryLocationByAlias, queryUserByID,
+  getWellknown,
+  getWellKnown,
+  getWellknownSupport,
+  getTurnServer,
+  getProtocols,
+  getProtocolMetadata,
+  queryLocationByProtocol,
+  queryUserByProtocol,
+  queryLocationByAlias,
+  queryUserByID,
   getVersions,
   // auth
-  getLoginFlows, login, generateLoginToken, refresh, logout, logoutAll, register, checkUsernameAvailability, registrationTokenValidity,
+  getLoginFlows,
+  login,
+  generateLoginToken,
+  refresh,
+  logout,
+  logoutAll,
+  register,
+  checkUsernameAvailability,
+  registrationTokenValidity,
 
   // account
-  getTokenOwner, changePassword, getPasswordPolicy, deactivateAccount, getAccount3PIDs, requestOpenIdToken, getCapabilities,
-  getDevices, getDevice, updateDevice, deleteDevice, deleteDevices,
-  setAccountData, getAccountData, deleteAccountData, setAccountDataPerRoom, getAccountDataPerRoom, deleteAccountDataPerRoom,
-  getRoomTags, setRoomTag, deleteRoomTag,
-  searchUserDirectory, getUserProfile, getProfileField, setProfileField, deleteProfileField,
+  getTokenOwner,
+  changePassword,
+  getPasswordPolicy,
+  deactivateAccount,
+  getAccount3PIDs,
+  requestOpenIdToken,
+  getCapabilities,
+  getDevices,
+  getDevice,
+  updateDevice,
+  deleteDevice,
+  deleteDevices,
+  setAccountData,
+  getAccountData,
+  deleteAccountData,
+  setAccountDataPerRoom,
+  getAccountDataPerRoom,
+  deleteAccountDataPerRoom,
+  getRoomTags,
+  setRoomTag,
+  deleteRoomTag,
+  searchUserDirectory,
+  getUserProfile,
+  getProfileField,
+  setProfileField,
+  deleteProfileField,
 
   // sync
-  sync, defineFilter, getFilter, setTyping, setPresence, getPresence,
+  sync,
+  defineFilter,
+  getFilter,
+  setTyping,
+  setPresence,
+  getPresence,
 
   // rooms
-  createRoom, sendMessage, setRoomStateWithKey, redactEvent, joinRoom, joinRoomById, leaveRoom, forgetRoom, knockRoom, inviteUser, kick, ban, unban,
-  getJoinedRooms, upgradeRoom,
-  getOneRoomEvent, getRoomState, getRoomStateWithKey, getMembersByRoom, getJoinedMembersByRoom, getRoomEvents, getEventContext,
-  getRoomIdByAlias, setRoomAlias, deleteRoomAlias, getLocalAliases,
-  getRoomVisibilityOnDirectory, setRoomVisibilityOnDirectory, getPublicRooms, queryPublicRooms,
-  search, getEvents, getOneEvent, initialSync, roomInitialSync, getMutualRooms,
-  reportEvent, reportRoom, reportUser, getEventByTimestamp, getRoomSummary, getSpaceHierarchy,
-  getRelatingEvents, getRelatingEventsWithRelType, getRelatingEventsWithRelTypeAndEventType, getThreadRoots,
-  postReceipt, setReadMarker,
+  createRoom,
+  sendMessage,
+  setRoomStateWithKey,
+  redactEvent,
+  joinRoom,
+  joinRoomById,
+  leaveRoom,
+  forgetRoom,
+  knockRoom,
+  inviteUser,
+  kick,
+  ban,
+  unban,
+  getJoinedRooms,
+  upgradeRoom,
+  getOneRoomEvent,
+  getRoomState,
+  getRoomStateWithKey,
+  getMembersByRoom,
+  getJoinedMembersByRoom,
+  getRoomEvents,
+  getEventContext,
+  getRoomIdByAlias,
+  setRoomAlias,
+  deleteRoomAlias,
+  getLocalAliases,
+  getRoomVisibilityOnDirectory,
+  setRoomVisibilityOnDirectory,
+  getPublicRooms,
+  queryPublicRooms,
+  search,
+  getEvents,
+  getOneEvent,
+  initialSync,
+  roomInitialSync,
+  getMutualRooms,
+  reportEvent,
+  reportRoom,
+  reportUser,
+  getEventByTimestamp,
+  getRoomSummary,
+  getSpaceHierarchy,
+  getRelatingEvents,
+  getRelatingEventsWithRelType,
+  getRelatingEventsWithRelTypeAndEventType,
+  getThreadRoots,
+  postReceipt,
+  setReadMarker,
 
   // encryption
-  uploadKeys, queryKeys, claimKeys, getKeysChanges, uploadCrossSigningKeys, uploadCrossSigningSignatures, sendToDevice,
-  postRoomKeysVersion, getRoomKeysVersionCurrent, getRoomKeysVersion, putRoomKeysVersion, deleteRoomKeysVersion,
-  putRoomKeyBySessionId, getRoomKeyBySessionId, deleteRoomKeyBySessionId, putRoomKeysByRoomId, getRoomKeysByRoomId, deleteRoomKeysByRoomId,
-  putRoomKeys, getRoomKeys, deleteRoomKeys,
-  putDehydratedDevice, getDehydratedDevice, deleteDehydratedDevice, getDehydratedDeviceEvents, postDehydratedDeviceEvents,
+  uploadKeys,
+  queryKeys,
+  claimKeys,
+  getKeysChanges,
+  uploadCrossSigningKeys,
+  uploadCrossSigningSignatures,
+  sendToDevice,
+  postRoomKeysVersion,
+  getRoomKeysVersionCurrent,
+  getRoomKeysVersion,
+  putRoomKeysVersion,
+  deleteRoomKeysVersion,
+  putRoomKeyBySessionId,
+  getRoomKeyBySessionId,
+  deleteRoomKeyBySessionId,
+  putRoomKeysByRoomId,
+  getRoomKeysByRoomId,
+  deleteRoomKeysByRoomId,
+  putRoomKeys,
+  getRoomKeys,
+  deleteRoomKeys,
+  putDehydratedDevice,
+  getDehydratedDevice,
+  deleteDehydratedDevice,
+  getDehydratedDeviceEvents,
+  postDehydratedDeviceEvents,
 
   // push
-  getPushRules, getPushRulesGlobal, getPushRule, setPushRule, deletePushRule, isPushRuleEnabled, setPushRuleEnabled, getPushRuleActions,
-  setPushRuleActions, getNotifications, getPushers, postPusher,
+  getPushRules,
+  getPushRulesGlobal,
+  getPushRule,
+  setPushRule,
+  deletePushRule,
+  isPushRuleEnabled,
+  setPushRuleEnabled,
+  getPushRuleActions,
+  setPushRuleActions,
+  getNotifications,
+  getPushers,
+  postPusher,
 
   // media
-  uploadContent, uploadContentToMXC, createContent, getContent, getContentOverrideName, getContentThumbnail, getConfig,
-  getContentAuthed, getContentOverrideNameAuthed, getContentThumbnailAuthed, getConfigAuthed,
+  uploadContent,
+  uploadContentToMXC,
+  createContent,
+  getContent,
+  getContentOverrideName,
+  getContentThumbnail,
+  getConfig,
+  getContentAuthed,
+  getContentOverrideNameAuthed,
+  getContentThumbnailAuthed,
+  getConfigAuthed,
 
   // admin
-  getWhoIs, getAdminLockUser, setAdminLockUser, getAdminSuspendUser, setAdminSuspendUser, getRegistrationNonce, registerWithSharedSecret,
+  getWhoIs,
+  getAdminLockUser,
+  setAdminLockUser,
+  getAdminSuspendUser,
+  setAdminSuspendUser,
+  getRegistrationNonce,
+  registerWithSharedSecret,
 ]

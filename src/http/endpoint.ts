@@ -45,7 +45,17 @@ export interface Endpoint<Context> {
   run(request: HttpRequest, context: Context): Promise<HttpResponse>
 }
 
-export type ListenerResource = 'client' | 'federation' | 'media' | 'keys' | 'openid' | 'consent' | 'static' | 'replication' | 'metrics' | 'health'
+export type ListenerResource =
+  | 'client'
+  | 'federation'
+  | 'media'
+  | 'keys'
+  | 'openid'
+  | 'consent'
+  | 'static'
+  | 'replication'
+  | 'metrics'
+  | 'health'
 
 /** An answer of JSON from a value. */
 export function jsonResponse(value: unknown, status = 200, headers?: Record<string, string>): HttpResponse {

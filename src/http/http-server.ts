@@ -65,12 +65,17 @@ export class HttpServer<Context> {
       forceCloseConnections: 'idle',
       exposeHeadRoutes: true,
       // Before routing: a path whose percent signs mean nothing, or no UTF-8.
-      frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) => this.#sendError(error, request, reply, 'none'),
+      frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
+        this.#sendError(error, request, reply, 'none'),
     } as never) as unknown as FastifyInstance
     this.#app.removeAllContentTypeParsers()
-    this.#app.addContentTypeParser('*', (_request: unknown, payload: unknown, done: (error: null, body: unknown) => void) => done(null, payload))
+    this.#app.addContentTypeParser('*', (_request: unknown, payload: unknown, done: (error: null, body: unknown) => void) =>
+      done(null, payload),
+    )
     this.#app.setErrorHandler((error, request, reply) => this.#sendError(error, request, reply, 'none'))
-    this.#app.setNotFoundHandler((_request, reply) => send(reply, errorResponse(new MatrixError('M_UNRECOGNIZED', 'Unrecognized request'))))
+    this.#app.setNotFoundHandler((_request, reply) =>
+      send(reply, errorResponse(new MatrixError('M_UNRECOGNIZED', 'Unrecognized request'))),
+    )
     for (const endpoint of endpoints) this.#register(endpoint)
     this.#registerMethods()
   }
@@ -97,7 +102,8 @@ export class HttpServer<Context> {
       this.#app.route({
         method: others,
         url: path,
-        handler: (_request, reply) => send(reply, errorResponse(new MatrixError('M_UNRECOGNIZED', 'Unrecognized request', { status: 405 }))),
+        handler: (_request, reply) =>
+          send(reply, errorResponse(new MatrixError('M_UNRECOGNIZED', 'Unrecognized request', { status: 405 }))),
       })
     }
   }
@@ -133,11 +139,13 @@ export class HttpServer<Context> {
 
   #toErrorResponse(error: unknown, request: FastifyRequest, operationId: string): HttpResponse {
     if (error instanceof MatrixError) {
-      if (error.status >= 500 && error.errcode === 'M_UNKNOWN') this.#options.onInternalError(error, { method: request.method, url: request.url, operationId })
+      if (error.status >= 500 && error.errcode === 'M_UNKNOWN')
+        this.#options.onInternalError(error, { method: request.method, url: request.url, operationId })
       return errorResponse(error)
     }
     // The client has gone: nobody reads this answer, and it is no fault of ours.
-    if (request.raw.destroyed && request.raw.readableAborted) return errorResponse(new MatrixError('M_UNKNOWN', 'The client has gone', { status: 499 }))
+    if (request.raw.destroyed && request.raw.readableAborted)
+      return errorResponse(new MatrixError('M_UNKNOWN', 'The client has gone', { status: 499 }))
     if (this.#isClosing && error instanceof Error && error.name === 'AbortError') {
       return errorResponse(new MatrixError('M_UNKNOWN', 'The server is stopping', { status: 503 }))
     }

@@ -62,7 +62,8 @@ export function assembleCore(deps: { config: Config; logger: Logger; databaseOpt
     events,
     clientEvents: new ClientEvents({ database, events, clock }),
     committer<Name extends StreamName>(stream: Name) {
-      const known = committers.get(stream) ?? (new LaneCommitter({ database, hub, stream }) as unknown as LaneCommitter<StreamName>)
+      const known =
+        committers.get(stream) ?? (new LaneCommitter({ database, hub, stream }) as unknown as LaneCommitter<StreamName>)
       committers.set(stream, known)
       return known as unknown as LaneCommitter<Name>
     },

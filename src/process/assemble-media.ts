@@ -18,7 +18,12 @@ export function assembleMedia(core: Core): MediaServices {
   const { media, ratelimits, directory } = core.config
   const store = new MediaStore({ directory: resolve(directory, media.mediaStorePath), random })
   const mediaRepository = new MediaRepository({
-    database, store, clock, random, background, rateLimiter,
+    database,
+    store,
+    clock,
+    random,
+    background,
+    rateLimiter,
     options: {
       serverName,
       uploadBytesMax: media.maxUploadSizeBytes,
@@ -32,7 +37,8 @@ export function assembleMedia(core: Core): MediaServices {
     },
   })
   const thumbnails = new Thumbnails({
-    database, store,
+    database,
+    store,
     scaler: new ImageScaler({ pixelsMax: media.maxImagePixels }),
     options: { sizes: media.thumbnailSizes, isDynamic: media.dynamicThumbnails },
   })

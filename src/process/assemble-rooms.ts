@@ -15,6 +15,17 @@ export function assembleRooms(core: Core, deps: { pushActions: PushActionCalcula
   const { database, hub, clock, random, serverName, signingKey, events } = core
   const models = new RoomModels({ database })
   const nids = new NidAllocator({ database })
-  const writer = new EventPersister({ database, hub, models, events, nids, pushActions: deps.pushActions, clock, random, serverName, signingKey })
+  const writer = new EventPersister({
+    database,
+    hub,
+    models,
+    events,
+    nids,
+    pushActions: deps.pushActions,
+    clock,
+    random,
+    serverName,
+    signingKey,
+  })
   return { models, writer }
 }

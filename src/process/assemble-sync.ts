@@ -13,7 +13,10 @@ import { UserFeeds } from '../services/sync/user-feeds.ts'
 import type { Core } from './assemble-core.ts'
 
 /** Wires /sync. */
-export function assembleSync(core: Core, sources: SyncSources): { readonly sync: SyncService; readonly summaries: RoomSummaries } {
+export function assembleSync(
+  core: Core,
+  sources: SyncSources,
+): { readonly sync: SyncService; readonly summaries: RoomSummaries } {
   const { database, hub, clock, memberships, events, clientEvents, background, config } = core
   const timelines = new RoomTimelines({ hub })
   const feeds = new UserFeeds({ hub, memberships, background })

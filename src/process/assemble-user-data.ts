@@ -27,7 +27,10 @@ export function assembleUserData(core: Core, deps: { avatarPolicy: AvatarPolicy 
   const { config, database, hub, memberships, serverName } = core
   const accountData = new AccountData({ database, hub, committer: core.committer('account_data') })
   const profiles = new Profiles({
-    database, hub, memberships, committer: core.committer('profiles'),
+    database,
+    hub,
+    memberships,
+    committer: core.committer('profiles'),
     avatarPolicy: deps.avatarPolicy,
     options: {
       serverName,
@@ -40,15 +43,23 @@ export function assembleUserData(core: Core, deps: { avatarPolicy: AvatarPolicy 
   const typing = new Typing({ database, hub, memberships })
   const { presence: presenceOptions } = config.users
   const presence = new Presence({
-    database, hub, memberships,
+    database,
+    hub,
+    memberships,
     committer: core.committer('presence'),
     background: core.background,
     clock: core.clock,
     rateLimiter: core.rateLimiter,
-    options: { ...presenceOptions, serverName, excludedRooms: config.rooms.excludeRoomsFromPresence, rateLimit: config.ratelimits.rcPresence.perUser },
+    options: {
+      ...presenceOptions,
+      serverName,
+      excludedRooms: config.rooms.excludeRoomsFromPresence,
+      rateLimit: config.ratelimits.rcPresence.perUser,
+    },
   })
   const userDirectory = new UserDirectory({
-    database, hub,
+    database,
+    hub,
     background: core.background,
     options: { ...config.users.userDirectory, serverName },
   })

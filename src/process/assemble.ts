@@ -36,7 +36,12 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   const push = assemblePush(core, { markers: userData.accountData })
   const rooms = assembleRooms(core, { pushActions: push.pushActions })
   const directory = assembleRoomDirectory(core, { writer: rooms.writer })
-  const reading = assembleRoomReading(core, { directory, accountData: userData.accountData, receipts: push.receipts, presence: userData.presence })
+  const reading = assembleRoomReading(core, {
+    directory,
+    accountData: userData.accountData,
+    receipts: push.receipts,
+    presence: userData.presence,
+  })
   accounts.deleteDeviceHooks.push(deletePushersOfDevices)
   accounts.onDeactivated.push(({ userId }) => push.pushers.deleteOfUser(userId))
   accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? userData.profiles.clear(userId) : Promise.resolve()))
@@ -55,7 +60,20 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   })
 
   return {
-    client: { sync, ...accounts, ...encryption, ...userData, ...media, ...push, ...directory, ...reading, ...writing, config, clock, rateLimiter } as unknown as ClientContext,
+    client: {
+      sync,
+      ...accounts,
+      ...encryption,
+      ...userData,
+      ...media,
+      ...push,
+      ...directory,
+      ...reading,
+      ...writing,
+      config,
+      clock,
+      rateLimiter,
+    } as unknown as ClientContext,
     async start() {
       for (const { name, lane, head } of await getLaneHeads(database)) hub.setHead(name as StreamName, lane, head)
       await encryption.start()

@@ -63,7 +63,9 @@ const HEALTH: Endpoint<ClientContext> = {
 }
 
 function endpointsOf(listener: ListenerConfig): readonly Endpoint<ClientContext>[] {
-  const names = new Set<string>(listener.resources.flatMap((resource) => resource.names.flatMap((name) => [name, ...(IMPLIED_RESOURCES[name] ?? [])])))
+  const names = new Set<string>(
+    listener.resources.flatMap((resource) => resource.names.flatMap((name) => [name, ...(IMPLIED_RESOURCES[name] ?? [])])),
+  )
   return ENDPOINTS.filter((endpoint) => names.has(endpoint.resource))
 }
 

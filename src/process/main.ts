@@ -13,7 +13,11 @@ export interface RunningServer {
 }
 
 /** Migrates the database, wires the process, and listens. */
-export async function startServer(deps: { config: Config; logger: Logger; databaseOptions: DatabaseOptions }): Promise<RunningServer> {
+export async function startServer(deps: {
+  config: Config
+  logger: Logger
+  databaseOptions: DatabaseOptions
+}): Promise<RunningServer> {
   const { config, logger } = deps
   await runMigrations(deps.databaseOptions, (file, index, total) => logger.info('migrating the database', { file, index, total }))
   const assembly = assemble(deps)

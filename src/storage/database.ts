@@ -91,7 +91,11 @@ export class Database implements Queryable {
   }
 
   /** Runs one statement outside any transaction, on a shared connection. */
-  async query<Row extends object = Record<string, unknown>>(name: string, text: string, values: readonly unknown[] = []): Promise<Row[]> {
+  async query<Row extends object = Record<string, unknown>>(
+    name: string,
+    text: string,
+    values: readonly unknown[] = [],
+  ): Promise<Row[]> {
     const client = await this.#sharedClient()
     const result = await client.query({ name, text, values: values as unknown[] })
     return result.rows as Row[]
@@ -212,7 +216,11 @@ class PooledTransaction implements Transaction {
     this.#client = client as unknown as QueryClient
   }
 
-  async query<Row extends object = Record<string, unknown>>(name: string, text: string, values: readonly unknown[] = []): Promise<Row[]> {
+  async query<Row extends object = Record<string, unknown>>(
+    name: string,
+    text: string,
+    values: readonly unknown[] = [],
+  ): Promise<Row[]> {
     try {
       const result = await this.#client.query({ name, text, values: values as unknown[] })
       return result.rows as Row[]
@@ -246,8 +254,20 @@ export function isUniqueViolation(error: unknown): boolean {
 /** Tells whether the connection, not the statement, failed. */
 export function isConnectionLost(error: unknown): boolean {
   const code = sqlState(error) ?? ''
-  if (code.startsWith('08') || code.startsWith('57P0') || code === '25006' || code === 'ECONNRESET' || code === 'EPIPE' || code === 'ECONNREFUSED' || code === 'ENOENT') return true
-  return error instanceof Error && /^(Connection terminated|Client has encountered a connection error|Client was closed)/.test(error.message)
+  if (
+    code.startsWith('08') ||
+    code.startsWith('57P0') ||
+    code === '25006' ||
+    code === 'ECONNRESET' ||
+    code === 'EPIPE' ||
+    code === 'ECONNREFUSED' ||
+    code === 'ENOENT'
+  )
+    return true
+  return (
+    error instanceof Error &&
+    /^(Connection terminated|Client has encountered a connection error|Client was closed)/.test(error.message)
+  )
 }
 
 function isRetryable(error: unknown): boolean {

@@ -14,7 +14,10 @@ export interface MigrationStatus {
  * Applies all pending migrations, oldest first, each in a transaction of its own, under a session lock: of several
  * processes that start together one migrates and the others wait. Calls `onProgress` before each file.
  */
-export async function runMigrations(options: DatabaseOptions, onProgress: (file: string, index: number, total: number) => void): Promise<void> {
+export async function runMigrations(
+  options: DatabaseOptions,
+  onProgress: (file: string, index: number, total: number) => void,
+): Promise<void> {
   await withClient(options, async (client) => {
     await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK])
     const { pending } = await readStatus(client)
@@ -44,7 +47,9 @@ export async function getMigrationStatus(options: DatabaseOptions): Promise<Migr
 }
 
 async function readStatus(client: pg.Client): Promise<MigrationStatus> {
-  await client.query('CREATE TABLE IF NOT EXISTS schema_migrations (file text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())')
+  await client.query(
+    'CREATE TABLE IF NOT EXISTS schema_migrations (file text PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT now())',
+  )
   const { rows } = await client.query<{ file: string }>('SELECT file FROM schema_migrations ORDER BY file')
   const applied = rows.map((row) => row.file)
   const files = (await readdir(DIRECTORY)).filter((file) => file.endsWith('.sql')).sort()

@@ -148,16 +148,14 @@ export async function writeTail(
       return { claim: await claimed, results: settled.map((one) => (one as PromiseFulfilledResult<unknown>).value) }
     })
   } catch (error) {
-    if (lost) hub.apply({ stream: claim.stream, lane: claim.lane, prev: lost.prev, rows: [], head: lost.positions.at(-1) ?? lost.prev })
+    if (lost)
+      hub.apply({ stream: claim.stream, lane: claim.lane, prev: lost.prev, rows: [], head: lost.positions.at(-1) ?? lost.prev })
     throw error
   }
 }
 
 /** Takes the lane's lock and draws positions: the first statement of a tail. */
-export async function claimLane(
-  tx: Queryable,
-  claim: { stream: StreamName; lane: number; count: number },
-): Promise<LaneClaim> {
+export async function claimLane(tx: Queryable, claim: { stream: StreamName; lane: number; count: number }): Promise<LaneClaim> {
   const rows = await tx.query<{ prev: number; pos: StreamPosition[] }>(
     'lane_claim',
     'SELECT prev, pos FROM lane_claim($1, $2, $3)',

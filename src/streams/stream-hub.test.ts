@@ -3,12 +3,21 @@ import { StreamHub } from './stream-hub.ts'
 import type { Frame, StreamPosition } from './streams.ts'
 
 function frame(prev: number, ...positions: number[]): Frame<'push_rules'> {
-  return { stream: 'push_rules', lane: 0, prev, rows: positions.map((position) => ({ position: position as StreamPosition, row: { userId: `@u${position}:hs` } })) }
+  return {
+    stream: 'push_rules',
+    lane: 0,
+    prev,
+    rows: positions.map((position) => ({ position: position as StreamPosition, row: { userId: `@u${position}:hs` } })),
+  }
 }
 
 function newHub(): { hub: StreamHub; applied: number[] } {
   const applied: number[] = []
-  const hub = new StreamHub({ onError: (error) => { throw error } })
+  const hub = new StreamHub({
+    onError: (error) => {
+      throw error
+    },
+  })
   hub.onRow('push_rules', (_row, position) => applied.push(position))
   return { hub, applied }
 }
@@ -73,7 +82,9 @@ describe('StreamHub', () => {
   it('goes on with the next row when a handler fails, and reports it', () => {
     const errors: unknown[] = []
     const hub = new StreamHub({ onError: (error) => errors.push(error) })
-    hub.onRow('push_rules', () => { throw new Error('broken handler') })
+    hub.onRow('push_rules', () => {
+      throw new Error('broken handler')
+    })
     hub.apply(frame(0, 1, 2))
     expect(errors).toHaveLength(2)
     expect(hub.head('push_rules')).toBe(2)

@@ -144,9 +144,10 @@ export class StreamHub {
     const next = lane.held.reduce((low, frame) => Math.min(low, frame.prev), Number.POSITIVE_INFINITY)
     if (!Number.isFinite(next)) return
     // A gap without rows is a claim that was rolled back: then the head may simply move on.
-    const read = state.readSince && STREAMS[name].isPersistent
-      ? state.readSince(laneNumber, lane.head as StreamPosition, next as StreamPosition)
-      : Promise.resolve([])
+    const read =
+      state.readSince && STREAMS[name].isPersistent
+        ? state.readSince(laneNumber, lane.head as StreamPosition, next as StreamPosition)
+        : Promise.resolve([])
     read.then(
       (rows) => {
         this.#applyNow(state, lane, { stream: name, lane: laneNumber, prev: lane.head, rows })

@@ -57,7 +57,11 @@ describe('Lanes (I1: within one lane, commit order is position order)', () => {
     const seen = new Set<number>()
     let last = 0
     const poll = async (): Promise<void> => {
-      for (const { position } of await database.query<{ position: number }>('poll_probe', 'SELECT position FROM probe WHERE position > $1 ORDER BY position', [last])) {
+      for (const { position } of await database.query<{ position: number }>(
+        'poll_probe',
+        'SELECT position FROM probe WHERE position > $1 ORDER BY position',
+        [last],
+      )) {
         seen.add(position)
         last = position
       }
@@ -79,14 +83,22 @@ describe('Lanes (I1: within one lane, commit order is position order)', () => {
   })
 
   it('commits jobs that arrive together in one transaction, and a bad one spoils only itself', async () => {
-    const hub = new StreamHub({ onError: (error) => { throw error } })
+    const hub = new StreamHub({
+      onError: (error) => {
+        throw error
+      },
+    })
     const committer = new LaneCommitter({ database, hub, stream: 'push_rules' })
     const applied: number[] = []
     hub.onRow('push_rules', (_row, position) => applied.push(position))
     const job = (text: string) =>
       committer.commit({
         count: 1,
-        write: (tx, index) => tx.query('insert_claimed', 'INSERT INTO probe SELECT -claimed_pos(4, 0, $1) * length($2::text) / length($2::text)', [index, text]),
+        write: (tx, index) =>
+          tx.query('insert_claimed', 'INSERT INTO probe SELECT -claimed_pos(4, 0, $1) * length($2::text) / length($2::text)', [
+            index,
+            text,
+          ]),
         rows: () => [{ userId: `@${text}:hs` }],
       })
     // length('') is 0: a division by zero inside the shared transaction.
@@ -99,12 +111,14 @@ describe('Lanes (I1: within one lane, commit order is position order)', () => {
     hub.close()
   })
 
-  it('reads a lane\'s head only after commits under way have ended', async () => {
+  it("reads a lane's head only after commits under way have ended", async () => {
     let hasCommitted = false
-    const slow = database.transaction('slow', async (tx) => {
-      await claimLane(tx, { stream: 'presence', lane: 0, count: 3 })
-      await sleep(150)
-    }).then(() => (hasCommitted = true))
+    const slow = database
+      .transaction('slow', async (tx) => {
+        await claimLane(tx, { stream: 'presence', lane: 0, count: 3 })
+        await sleep(150)
+      })
+      .then(() => (hasCommitted = true))
     await sleep(50)
     const [row] = await database.query<{ head: number }>('head_of_presence', 'SELECT lane_head(8, 0) AS head')
     expect(hasCommitted || row?.head === 3).toBe(true)

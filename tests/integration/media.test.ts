@@ -11,18 +11,30 @@ import { TestServer } from '../kit/test-server.ts'
 const AUTHED = '/_matrix/client/v1/media'
 const OLD = '/_matrix/media/v3'
 
-async function upload(client: TestClient, bytes: Buffer, options: { contentType?: string; filename?: string } = {}): Promise<string> {
+async function upload(
+  client: TestClient,
+  bytes: Buffer,
+  options: { contentType?: string; filename?: string } = {},
+): Promise<string> {
   const { contentType = 'application/octet-stream', filename } = options
-  const body = await client.request<{ content_uri: string }>('POST', `${OLD}/upload`, { rawBody: bytes, contentType, query: { filename } })
+  const body = await client.request<{ content_uri: string }>('POST', `${OLD}/upload`, {
+    rawBody: bytes,
+    contentType,
+    query: { filename },
+  })
   return body.content_uri.slice('mxc://'.length)
 }
 
 function filesIn(directory: string): string[] {
-  return readdirSync(directory, { recursive: true, withFileTypes: true }).flatMap((entry) => (entry.isFile() ? [join(entry.parentPath, entry.name)] : []))
+  return readdirSync(directory, { recursive: true, withFileTypes: true }).flatMap((entry) =>
+    entry.isFile() ? [join(entry.parentPath, entry.name)] : [],
+  )
 }
 
 function picture(width: number, height: number): Promise<Buffer> {
-  return sharp({ create: { width, height, channels: 3, background: 'red' } }).png().toBuffer()
+  return sharp({ create: { width, height, channels: 3, background: 'red' } })
+    .png()
+    .toBuffer()
 }
 
 describe('uploads and downloads', () => {
@@ -55,7 +67,9 @@ describe('uploads and downloads', () => {
     const whole = await alice.exchange('GET', `${AUTHED}/download/${uri}`)
     // The specification does not know these answers, but HTTP does.
     const get = (headers: Record<string, string>): ReturnType<typeof request> =>
-      request(`${server.baseUrl}${AUTHED}/download/${uri}`, { headers: { ...headers, authorization: `Bearer ${alice.accessToken ?? ''}` } })
+      request(`${server.baseUrl}${AUTHED}/download/${uri}`, {
+        headers: { ...headers, authorization: `Bearer ${alice.accessToken ?? ''}` },
+      })
     const part = await get({ range: 'bytes=2-4' })
     expect(part.statusCode).toBe(206)
     expect(await part.body.text()).toBe('234')
@@ -129,7 +143,8 @@ describe('uploads and downloads', () => {
     await alice.fails(504, 'M_NOT_YET_UPLOADED', 'GET', `${AUTHED}/download/${uri}`, { query: { timeout_ms: 0 } })
     await bob.fails(403, 'M_FORBIDDEN', 'PUT', `${OLD}/upload/${uri}`, { rawBody: 'x' })
     const waiting = alice.exchange('GET', `${AUTHED}/download/${uri}`)
-    const put = (text: string): Promise<{ status: number }> => alice.exchange('PUT', `${OLD}/upload/${uri}`, { rawBody: text, contentType: 'text/plain', expect: [200, 409] })
+    const put = (text: string): Promise<{ status: number }> =>
+      alice.exchange('PUT', `${OLD}/upload/${uri}`, { rawBody: text, contentType: 'text/plain', expect: [200, 409] })
     const statuses = (await Promise.all([put('one'), put('two')])).map(({ status }) => status)
     expect(statuses.toSorted()).toEqual([200, 409])
     expect((await waiting).bytes.toString()).toBe(statuses[0] === 200 ? 'one' : 'two')
@@ -148,29 +163,49 @@ describe('thumbnails', () => {
     await using server = await TestServer.start()
     const alice = await server.register('alice')
     const uri = await upload(alice, await picture(1000, 500))
-    const { bytes, headers } = await alice.exchange('GET', thumbnail(uri), { query: { width: 300, height: 200, method: 'scale' } })
+    const { bytes, headers } = await alice.exchange('GET', thumbnail(uri), {
+      query: { width: 300, height: 200, method: 'scale' },
+    })
     expect(await sharp(bytes).metadata()).toMatchObject({ format: 'png', width: 320, height: 160 })
     expect(headers['content-disposition']).toBe('inline; filename=thumbnail.png')
     const again = await alice.exchange('GET', thumbnail(uri), { query: { width: 300, height: 200, method: 'scale' } })
     expect(again.bytes.equals(bytes)).toBe(true)
     const crop = await alice.exchange('GET', thumbnail(uri), { query: { width: 96, height: 96, method: 'crop' } })
     expect(await sharp(crop.bytes).metadata()).toMatchObject({ width: 96, height: 96 })
-    expect(filesIn(join(server.directory, 'media', 'local_thumbnails')).map((path) => path.split('/').at(-1)).toSorted()).toEqual([
-      '320-240-image-png-scale', '96-96-image-png-crop',
-    ])
-    const turned = await sharp(await picture(400, 200)).jpeg().withMetadata({ orientation: 6 }).toBuffer()
-    const upright = await alice.exchange('GET', thumbnail(await upload(alice, turned)), { query: { width: 640, height: 480, method: 'scale' } })
+    expect(
+      filesIn(join(server.directory, 'media', 'local_thumbnails'))
+        .map((path) => path.split('/').at(-1))
+        .toSorted(),
+    ).toEqual(['320-240-image-png-scale', '96-96-image-png-crop'])
+    const turned = await sharp(await picture(400, 200))
+      .jpeg()
+      .withMetadata({ orientation: 6 })
+      .toBuffer()
+    const upright = await alice.exchange('GET', thumbnail(await upload(alice, turned)), {
+      query: { width: 640, height: 480, method: 'scale' },
+    })
     expect(await sharp(upright.bytes).metadata()).toMatchObject({ format: 'jpeg', width: 200, height: 400 })
   })
 
   it('move only when asked to', async () => {
     await using server = await TestServer.start({ config: { dynamic_thumbnails: true } })
     const alice = await server.register('alice')
-    const frame = await sharp({ create: { width: 60, height: 180, channels: 3, background: 'red' } }).composite([
-      { input: await picture(60, 60), left: 0, top: 0 },
-      { input: await sharp({ create: { width: 60, height: 60, channels: 3, background: 'blue' } }).png().toBuffer(), left: 0, top: 60 },
-    ]).raw().toBuffer()
-    const gif = await sharp(frame, { raw: { width: 60, height: 180, channels: 3, pageHeight: 60 } }).gif({ loop: 0 }).toBuffer()
+    const frame = await sharp({ create: { width: 60, height: 180, channels: 3, background: 'red' } })
+      .composite([
+        { input: await picture(60, 60), left: 0, top: 0 },
+        {
+          input: await sharp({ create: { width: 60, height: 60, channels: 3, background: 'blue' } })
+            .png()
+            .toBuffer(),
+          left: 0,
+          top: 60,
+        },
+      ])
+      .raw()
+      .toBuffer()
+    const gif = await sharp(frame, { raw: { width: 60, height: 180, channels: 3, pageHeight: 60 } })
+      .gif({ loop: 0 })
+      .toBuffer()
     const uri = await upload(alice, gif)
     const still = await alice.exchange('GET', thumbnail(uri), { query: { width: 30, height: 20 } })
     expect(await sharp(still.bytes).metadata()).toMatchObject({ format: 'png', width: 20, height: 20 })
@@ -186,7 +221,9 @@ describe('thumbnails', () => {
     await alice.fails(400, 'M_UNKNOWN', 'GET', thumbnail(await upload(alice, svg, { contentType: 'image/png' })), { query })
     await alice.fails(400, 'M_UNKNOWN', 'GET', thumbnail(await upload(alice, randomBytes(1000))), { query })
     await alice.fails(413, 'M_TOO_LARGE', 'GET', thumbnail(await upload(alice, await picture(101, 100))), { query })
-    await alice.fails(400, 'M_INVALID_PARAM', 'GET', thumbnail(await upload(alice, await picture(10, 10))), { query: { ...query, width: -1 } })
+    await alice.fails(400, 'M_INVALID_PARAM', 'GET', thumbnail(await upload(alice, await picture(10, 10))), {
+      query: { ...query, width: -1 },
+    })
     await alice.fails(400, 'M_MISSING_PARAM', 'GET', thumbnail(await upload(alice, await picture(10, 10))))
   })
 })

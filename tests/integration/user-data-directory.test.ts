@@ -8,7 +8,13 @@ import { PushWorld } from '../kit/push-world.ts'
 
 async function startDirectory(world: PushWorld, options: Partial<UserDirectoryOptions> = {}): Promise<UserDirectory> {
   const { database, hub, background, serverName } = world.core
-  const defaults = { enabled: true, searchAllUsers: false, preferLocalUsers: false, excludeRemoteUsers: false, showLockedUsers: false }
+  const defaults = {
+    enabled: true,
+    searchAllUsers: false,
+    preferLocalUsers: false,
+    excludeRemoteUsers: false,
+    showLockedUsers: false,
+  }
   const directory = new UserDirectory({ database, hub, background, options: { serverName, ...defaults, ...options } })
   await directory.start()
   return directory
@@ -16,13 +22,28 @@ async function startDirectory(world: PushWorld, options: Partial<UserDirectoryOp
 
 function startProfiles({ core }: PushWorld): Profiles {
   return new Profiles({
-    database: core.database, hub: core.hub, memberships: core.memberships, committer: core.committer('profiles'),
+    database: core.database,
+    hub: core.hub,
+    memberships: core.memberships,
+    committer: core.committer('profiles'),
     avatarPolicy: { isAllowedAvatar: () => Promise.resolve(true) },
-    options: { serverName: core.serverName, enableSetDisplayname: true, enableSetAvatarUrl: true, requireAuth: false, limitToUsersWhoShareRooms: false },
+    options: {
+      serverName: core.serverName,
+      enableSetDisplayname: true,
+      enableSetAvatarUrl: true,
+      requireAuth: false,
+      limitToUsersWhoShareRooms: false,
+    },
   })
 }
 
-async function setState(world: PushWorld, roomId: RoomId, sender: UserId, type: string, content: Record<string, string>): Promise<void> {
+async function setState(
+  world: PushWorld,
+  roomId: RoomId,
+  sender: UserId,
+  type: string,
+  content: Record<string, string>,
+): Promise<void> {
   await world.writer.append({ roomId, intents: [{ type, sender, stateKey: type === 'm.room.member' ? sender : '', content }] })
 }
 
@@ -33,7 +54,8 @@ it('shows who shares a room or is in a public one, by their profile and not by t
   const directory = await startDirectory(world)
   await profiles.create(alice, 'Alice Cooper')
   await profiles.create(bob, 'bob')
-  const find = async (userId: UserId, term: string): Promise<string[]> => (await directory.search(userId, { term, limit: undefined })).results.map((user) => user.user_id)
+  const find = async (userId: UserId, term: string): Promise<string[]> =>
+    (await directory.search(userId, { term, limit: undefined })).results.map((user) => user.user_id)
   const shared = await world.createRoom(alice)
   await setState(world, shared, alice, 'm.room.join_rules', { join_rule: 'invite' })
   expect(await find(eve, 'cooper')).toEqual([])
@@ -55,7 +77,10 @@ it('goes on from where it was, tells when there is more, and is silent where it 
   const alice = parseUserId('@alice:test.example')
   for (const name of ['x1', 'x2', 'x3']) await profiles.create(world.userId(name), name)
   const directory = await startDirectory(world, { searchAllUsers: true })
-  expect(await directory.search(alice, { term: 'x', limit: 2 })).toMatchObject({ results: [{ user_id: world.userId('x1') }, {}], limited: true })
+  expect(await directory.search(alice, { term: 'x', limit: 2 })).toMatchObject({
+    results: [{ user_id: world.userId('x1') }, {}],
+    limited: true,
+  })
   expect(await directory.search(alice, { term: 'x', limit: 3 })).toMatchObject({ limited: false })
   directory.stop()
   const off = await startDirectory(world, { enabled: false })

@@ -21,18 +21,37 @@ const room = parseRoomId('!room:test.example')
 const START = 0 as StreamPosition
 
 function startAccountData(streams: TestStreams): AccountData {
-  const accountData = new AccountData({ database: streams.database, hub: streams.hub, committer: streams.committer('account_data') })
+  const accountData = new AccountData({
+    database: streams.database,
+    hub: streams.hub,
+    committer: streams.committer('account_data'),
+  })
   accountData.start()
   return accountData
 }
 
 const requester: Requester = {
-  userId: alice, deviceId: undefined, accessTokenId: 1, isGuest: false, isAdmin: false, isSuspended: false, isShadowBanned: false, isRateLimited: true,
+  userId: alice,
+  deviceId: undefined,
+  accessTokenId: 1,
+  isGuest: false,
+  isAdmin: false,
+  isSuspended: false,
+  isShadowBanned: false,
+  isRateLimited: true,
 }
 
 async function startProfiles(streams: TestStreams, options: Partial<ProfileOptions> = {}): Promise<Profiles> {
   for (const userId of [alice, bob]) {
-    const account = { userId, passwordHash: undefined, createdTsMs: 1, isAdmin: false, isGuest: false, userType: undefined, appserviceId: undefined }
+    const account = {
+      userId,
+      passwordHash: undefined,
+      createdTsMs: 1,
+      isAdmin: false,
+      isGuest: false,
+      userType: undefined,
+      appserviceId: undefined,
+    }
     await insertUser(streams.database, account)
   }
   return new Profiles({
@@ -42,8 +61,12 @@ async function startProfiles(streams: TestStreams, options: Partial<ProfileOptio
     memberships: { sharesRoom: (userId, otherId) => Promise.resolve(userId === otherId) },
     avatarPolicy: { isAllowedAvatar: (uri) => Promise.resolve(uri !== 'mxc://test.example/huge') },
     options: {
-      serverName: parseServerName('test.example'), enableSetDisplayname: true, enableSetAvatarUrl: true, requireAuth: false,
-      limitToUsersWhoShareRooms: false, ...options,
+      serverName: parseServerName('test.example'),
+      enableSetDisplayname: true,
+      enableSetAvatarUrl: true,
+      requireAuth: false,
+      limitToUsersWhoShareRooms: false,
+      ...options,
     },
   })
 }
@@ -86,7 +109,9 @@ describe('account data', () => {
     await startAccountData(streams).set({ userId: alice, roomId: undefined, type: 'a.b', contentJson: '{}' })
     const afterRestart = startAccountData(streams)
     expect(afterRestart.hasChanged(alice, START)).toBe(true)
-    expect((await afterRestart.getChanged({ userId: alice, after: START, upTo: streams.hub.head('account_data') })).global).toHaveLength(1)
+    expect(
+      (await afterRestart.getChanged({ userId: alice, after: START, upTo: streams.hub.head('account_data') })).global,
+    ).toHaveLength(1)
   })
 
   it('keeps every one of many tags that are set at once', async () => {
@@ -95,7 +120,10 @@ describe('account data', () => {
     const names = ['m.favourite', 'm.lowpriority', 'u.a', 'u.b', '__proto__']
     await Promise.all(names.map((tag) => tags.set({ userId: alice, roomId: room, tag }, { order: 0.5 })))
     expect(Object.keys(await tags.get(alice, room)).toSorted()).toEqual(names.toSorted())
-    await Promise.all([tags.delete({ userId: alice, roomId: room, tag: 'u.a' }), tags.delete({ userId: alice, roomId: room, tag: 'u.a' })])
+    await Promise.all([
+      tags.delete({ userId: alice, roomId: room, tag: 'u.a' }),
+      tags.delete({ userId: alice, roomId: room, tag: 'u.a' }),
+    ])
     expect(Object.keys(await tags.get(alice, room))).not.toContain('u.a')
   })
 })
@@ -127,16 +155,23 @@ describe('profiles', () => {
     await profiles.setField(requester, alice, 'org.example.thing', { deep: [1, null] })
     await profiles.setField(requester, alice, 'org.example.null', null)
     expect(JSON.parse(await profiles.getJson(undefined, alice))).toEqual({
-      displayname: 'Alice', 'm.tz': 'Europe/London', 'org.example.thing': { deep: [1, null] }, 'org.example.null': null,
+      displayname: 'Alice',
+      'm.tz': 'Europe/London',
+      'org.example.thing': { deep: [1, null] },
+      'org.example.null': null,
     })
     const large = 'x'.repeat(40_000)
     await profiles.setField(requester, alice, 'org.example.large', large)
-    await expect(profiles.setField(requester, alice, 'org.example.large2', large)).rejects.toMatchObject({ errcode: 'M_PROFILE_TOO_LARGE' })
+    await expect(profiles.setField(requester, alice, 'org.example.large2', large)).rejects.toMatchObject({
+      errcode: 'M_PROFILE_TOO_LARGE',
+    })
     await profiles.setField(requester, alice, 'org.example.large', `${large}y`)
     await profiles.deleteField(requester, alice, 'org.example.large')
     await profiles.setField(requester, alice, 'org.example.large2', large)
     await expect(profiles.getFieldJson(undefined, alice, 'org.example.large')).rejects.toMatchObject({ errcode: 'M_NOT_FOUND' })
-    await expect(profiles.getFieldJson(undefined, alice, `a${'b'.repeat(255)}`)).rejects.toMatchObject({ errcode: 'M_KEY_TOO_LARGE' })
+    await expect(profiles.getFieldJson(undefined, alice, `a${'b'.repeat(255)}`)).rejects.toMatchObject({
+      errcode: 'M_KEY_TOO_LARGE',
+    })
     await profiles.clear(alice)
     expect(await profiles.getJson(undefined, alice)).toBe('{}')
   })
@@ -165,13 +200,17 @@ describe('profiles', () => {
     await expect(profiles.setField(requester, alice, 'displayname', 'second')).rejects.toMatchObject({ errcode: 'M_FORBIDDEN' })
     await expect(profiles.setField(requester, bob, 'm.tz', 'UTC')).rejects.toMatchObject({ errcode: 'M_FORBIDDEN' })
     await expect(profiles.setField(requester, alice, 'avatar_url', 7)).rejects.toMatchObject({ errcode: 'M_INVALID_PARAM' })
-    await expect(profiles.setField(requester, alice, 'avatar_url', 'mxc://test.example/huge')).rejects.toMatchObject({ errcode: 'M_FORBIDDEN' })
+    await expect(profiles.setField(requester, alice, 'avatar_url', 'mxc://test.example/huge')).rejects.toMatchObject({
+      errcode: 'M_FORBIDDEN',
+    })
     await expect(profiles.setField(requester, alice, 'Bad Name', 7)).rejects.toMatchObject({ errcode: 'M_INVALID_PARAM' })
     const suspended = { ...requester, isSuspended: true }
     await expect(profiles.setField(suspended, alice, 'm.tz', 'UTC')).rejects.toMatchObject({ errcode: 'M_USER_SUSPENDED' })
     await profiles.setField({ ...requester, isAdmin: true }, bob, 'displayname', 'set by an admin')
     expect(await profiles.getNameAndAvatar(bob)).toEqual({ displayname: 'set by an admin' })
-    await expect(profiles.getJson(undefined, parseUserId('@nobody:test.example'))).rejects.toMatchObject({ errcode: 'M_NOT_FOUND' })
+    await expect(profiles.getJson(undefined, parseUserId('@nobody:test.example'))).rejects.toMatchObject({
+      errcode: 'M_NOT_FOUND',
+    })
   })
 
   it('are shown to users who share a room only, where the server says so', async () => {
@@ -208,8 +247,15 @@ describe('typing', () => {
 })
 
 describe('presence', () => {
-  async function startPresence(streams: TestStreams, clock: { now: number }): Promise<{ presence: Presence; background: Background }> {
-    const background = new Background({ onError: (_name, error) => { throw error } })
+  async function startPresence(
+    streams: TestStreams,
+    clock: { now: number },
+  ): Promise<{ presence: Presence; background: Background }> {
+    const background = new Background({
+      onError: (_name, error) => {
+        throw error
+      },
+    })
     const presence = new Presence({
       database: streams.database,
       hub: streams.hub,
@@ -217,10 +263,19 @@ describe('presence', () => {
       background,
       clock: { nowMs: () => clock.now, monotonicMs: () => clock.now },
       rateLimiter: new RateLimiter({ clock: { nowMs: () => clock.now, monotonicMs: () => clock.now } }),
-      memberships: { sharesRoom: () => Promise.resolve(true), getUsersSharingRooms: () => Promise.resolve(new Set([alice, bob])) },
+      memberships: {
+        sharesRoom: () => Promise.resolve(true),
+        getUsersSharingRooms: () => Promise.resolve(new Set([alice, bob])),
+      },
       options: {
-        serverName: parseServerName('test.example'), enabled: true, includeOfflineUsersOnSync: false, excludedRooms: [],
-        rateLimit: { perSecond: 1000, burstCount: 1000 }, lastActiveGranularityMs: 60_000, syncOnlineTimeoutMs: 200, idleTimeoutMs: 300_000,
+        serverName: parseServerName('test.example'),
+        enabled: true,
+        includeOfflineUsersOnSync: false,
+        excludedRooms: [],
+        rateLimit: { perSecond: 1000, burstCount: 1000 },
+        lastActiveGranularityMs: 60_000,
+        syncOnlineTimeoutMs: 200,
+        idleTimeoutMs: 300_000,
       },
     })
     await presence.start()
@@ -233,7 +288,11 @@ describe('presence', () => {
     const { presence } = await startPresence(streams, clock)
     const start = streams.hub.head('presence')
     await presence.set(requester, { userId: alice, state: 'unavailable', statusMsg: 'away \u0000' })
-    expect(await presence.get(requester, alice)).toEqual({ presence: 'unavailable', last_active_ago: 0, status_msg: 'away \u0000' })
+    expect(await presence.get(requester, alice)).toEqual({
+      presence: 'unavailable',
+      last_active_ago: 0,
+      status_msg: 'away \u0000',
+    })
     const changed = await presence.getChanged({ userId: bob, after: start, upTo: streams.hub.head('presence') })
     expect(changed.map((text) => JSON.parse(text) as unknown)).toEqual([
       { type: 'm.presence', sender: alice, content: { presence: 'unavailable', last_active_ago: 0, status_msg: 'away \u0000' } },

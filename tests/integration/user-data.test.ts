@@ -46,7 +46,9 @@ describe('account data over HTTP', () => {
     expect(await alice.get(userPath(alice, 'rooms', ROOM, 'tags'))).toEqual({ tags: { 'm.favourite': { order: 0.25 } } })
     await alice.delete(userPath(alice, 'rooms', ROOM, 'tags', 'm.favourite'))
     expect(await alice.get(userPath(alice, 'rooms', ROOM, 'tags'))).toEqual({ tags: {} })
-    const { filter_id: filterId } = await alice.post<{ filter_id: string }>(userPath(alice, 'filter'), { room: { timeline: { limit: 10 } } })
+    const { filter_id: filterId } = await alice.post<{ filter_id: string }>(userPath(alice, 'filter'), {
+      room: { timeline: { limit: 10 } },
+    })
     expect(await alice.get(userPath(alice, 'filter', filterId))).toEqual({ room: { timeline: { limit: 10 } } })
     await alice.fails(404, 'M_NOT_FOUND', 'GET', userPath(alice, 'filter', '4711'))
     await alice.fails(400, 'M_BAD_JSON', 'POST', userPath(alice, 'filter'), { body: { room: 7 } })
@@ -63,7 +65,9 @@ it('profiles can be read by everyone and written by their user', async () => {
   expect(await bob.get(`${path}/displayname`)).toEqual({ displayname: 'Alice' })
   await bob.fails(403, 'M_FORBIDDEN', 'PUT', `${path}/displayname`, { body: { displayname: 'Mallory' } })
   await alice.fails(400, 'M_MISSING_PARAM', 'PUT', `${path}/displayname`, { body: { other: 1 } })
-  await alice.fails(400, 'M_PROFILE_TOO_LARGE', 'PUT', `${path}/org.example.large`, { body: { 'org.example.large': 'x'.repeat(66_000) } })
+  await alice.fails(400, 'M_PROFILE_TOO_LARGE', 'PUT', `${path}/org.example.large`, {
+    body: { 'org.example.large': 'x'.repeat(66_000) },
+  })
   await alice.fails(400, 'M_KEY_TOO_LARGE', 'PUT', `${path}/a${'.b'.repeat(200)}`, { body: {} })
   await alice.delete(`${path}/displayname`)
   await bob.fails(404, 'M_NOT_FOUND', 'GET', `${path}/displayname`)
@@ -83,12 +87,16 @@ it('presence is seen by its user, and by nobody who shares no room', async () =>
 })
 
 it('tells clients, servers and people where to turn to, and has no TURN servers or networks by itself', async () => {
-  await using server = await TestServer.start({ config: { serve_server_wellknown: true, admin_contact: 'mailto:admin@test.example' } })
+  await using server = await TestServer.start({
+    config: { serve_server_wellknown: true, admin_contact: 'mailto:admin@test.example' },
+  })
   const alice = await server.register('alice')
   const anonymous = server.anonymous()
   expect(await anonymous.get('/.well-known/matrix/client')).toEqual({ 'm.homeserver': { base_url: 'https://test.example/' } })
   expect(await anonymous.get('/.well-known/matrix/server')).toEqual({ 'm.server': 'test.example:443' })
-  expect(await anonymous.get('/.well-known/matrix/support')).toEqual({ contacts: [{ email_address: 'admin@test.example', role: 'm.role.admin' }] })
+  expect(await anonymous.get('/.well-known/matrix/support')).toEqual({
+    contacts: [{ email_address: 'admin@test.example', role: 'm.role.admin' }],
+  })
   expect(await alice.get('/_matrix/client/v3/thirdparty/protocols')).toEqual({})
   await alice.fails(404, 'M_NOT_FOUND', 'GET', '/_matrix/client/v3/thirdparty/protocol/irc')
 })
@@ -98,7 +106,10 @@ it('the user directory finds everyone where an admin wants that, by any part of 
   const [alice, bob] = await Promise.all([server.register('alice'), server.register('bob')])
   await bob.put(`/_matrix/client/v3/profile/${encodeURIComponent(bob.userId)}/displayname`, { displayname: '田中 Bobby_100%' })
   const search = async (term: string): Promise<string[]> =>
-    (await alice.post<{ results: { user_id: string }[] }>('/_matrix/client/v3/user_directory/search', { search_term: term })).results.map((user) => user.user_id)
-  for (const term of ['bob', 'BOBBY', '中', '@bob:test', 'bobby 田', '100%', 'y_1']) expect(await search(term), term).toEqual([bob.userId])
+    (
+      await alice.post<{ results: { user_id: string }[] }>('/_matrix/client/v3/user_directory/search', { search_term: term })
+    ).results.map((user) => user.user_id)
+  for (const term of ['bob', 'BOBBY', '中', '@bob:test', 'bobby 田', '100%', 'y_1'])
+    expect(await search(term), term).toEqual([bob.userId])
   for (const term of ['alice', 'zzz', '%', 'b%b', '']) expect(await search(term), term).toEqual(term === '%' ? [bob.userId] : [])
 })

@@ -80,13 +80,17 @@ export function clientEndpoint<
     resource: options.resource ?? 'client',
     group: options.group,
     async run(request, context) {
-      const requester = options.auth === 'none' ? undefined : await authenticate(options.auth, request, context, options.isLockedAllowed)
+      const requester =
+        options.auth === 'none' ? undefined : await authenticate(options.auth, request, context, options.isLockedAllowed)
       // Identifiers never hold U+0000, and PostgreSQL takes it in no text: one place refuses it for all of them.
       if (request.url.includes('%00')) throw invalidParam('U+0000 is not allowed in paths and queries')
       const params = checkParams ? checkInput(checkParams, { ...request.params }, 'path') : request.params
       const query = checkQuery ? checkInput(checkQuery, queryObject(request), 'query') : undefined
       const body = checkBody ? await readJson(request, options, checkBody) : undefined
-      const result = await options.handler({ params, query, body, requester, request } as HandlerInput<Auth, Params, Query, Body>, context)
+      const result = await options.handler(
+        { params, query, body, requester, request } as HandlerInput<Auth, Params, Query, Body>,
+        context,
+      )
       if (result instanceof SerializedJson) return { status: 200, contentType: 'application/json', body: result.text }
       if (result instanceof ClientResponse) return result.response
       return jsonResponse(result)
@@ -109,11 +113,16 @@ async function authenticate(
     if (mode === 'optional') return undefined
     throw new MatrixError('M_MISSING_TOKEN', 'Missing access token')
   }
-  const requester = await context.authenticator.authenticate(token, {
-    remoteAddress: request.remoteAddress,
-    userAgent: request.headers['user-agent'],
-  }, { isLockedAllowed })
-  if (requester.isGuest && (mode === 'user' || mode === 'admin')) throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 'Guest access not allowed')
+  const requester = await context.authenticator.authenticate(
+    token,
+    {
+      remoteAddress: request.remoteAddress,
+      userAgent: request.headers['user-agent'],
+    },
+    { isLockedAllowed },
+  )
+  if (requester.isGuest && (mode === 'user' || mode === 'admin'))
+    throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 'Guest access not allowed')
   if (mode === 'admin' && !requester.isAdmin) throw new MatrixError('M_FORBIDDEN', 'You are not a server admin')
   return requester
 }
@@ -155,7 +164,10 @@ function checkInput(check: ValidateFunction, value: unknown, where: 'path' | 'qu
 
 function schemaError(error: ErrorObject | undefined, where: 'path' | 'query' | 'body'): MatrixError {
   if (error?.keyword === 'required') {
-    return new MatrixError('M_MISSING_PARAM', `Missing parameter: ${String((error.params as { missingProperty?: unknown }).missingProperty)}`)
+    return new MatrixError(
+      'M_MISSING_PARAM',
+      `Missing parameter: ${String((error.params as { missingProperty?: unknown }).missingProperty)}`,
+    )
   }
   const name = error?.instancePath.slice(1).replaceAll('/', '.') ?? ''
   const message = `${name === '' ? `The ${where}` : `'${name}' in the ${where}`} ${error?.message ?? 'is invalid'}`

@@ -18,7 +18,8 @@ export const getContentAuthed = clientEndpoint({
   auth: 'guest',
   params: mediaParams,
   query: downloadQuery,
-  handler: ({ params, query, request }, ctx) => sendDownload(ctx, request, { ...params, timeoutMs: query.timeout_ms, isAuthenticated: true }),
+  handler: ({ params, query, request }, ctx) =>
+    sendDownload(ctx, request, { ...params, timeoutMs: query.timeout_ms, isAuthenticated: true }),
 })
 
 /** Downloads media under another name. Errors: M_NOT_FOUND, M_NOT_YET_UPLOADED. Spec: authed-content-repo.yaml. */
@@ -30,7 +31,8 @@ export const getContentOverrideNameAuthed = clientEndpoint({
   auth: 'guest',
   params: namedMediaParams,
   query: downloadQuery,
-  handler: ({ params, query, request }, ctx) => sendDownload(ctx, request, { ...params, timeoutMs: query.timeout_ms, isAuthenticated: true }),
+  handler: ({ params, query, request }, ctx) =>
+    sendDownload(ctx, request, { ...params, timeoutMs: query.timeout_ms, isAuthenticated: true }),
 })
 
 /** A thumbnail of media. Errors: M_NOT_FOUND, M_UNKNOWN 400, M_TOO_LARGE, M_NOT_YET_UPLOADED. Spec: authed-content-repo.yaml. */
@@ -44,7 +46,13 @@ export const getContentThumbnailAuthed = clientEndpoint({
   query: thumbnailQuery,
   async handler({ params, query, request }, ctx) {
     const size = { width: query.width, height: query.height, method: query.method ?? 'scale' }
-    return sendThumbnail(ctx, request, { ...params, size, isAnimated: query.animated ?? false, timeoutMs: query.timeout_ms, isAuthenticated: true })
+    return sendThumbnail(ctx, request, {
+      ...params,
+      size,
+      isAnimated: query.animated ?? false,
+      timeoutMs: query.timeout_ms,
+      isAuthenticated: true,
+    })
   },
 })
 

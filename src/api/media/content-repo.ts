@@ -84,7 +84,8 @@ export const getContent = clientEndpoint({
   auth: 'none',
   params: mediaParams,
   query: downloadQuery,
-  handler: ({ params, query, request }, ctx) => sendDownload(ctx, request, { ...params, timeoutMs: query.timeout_ms, isAuthenticated: false }),
+  handler: ({ params, query, request }, ctx) =>
+    sendDownload(ctx, request, { ...params, timeoutMs: query.timeout_ms, isAuthenticated: false }),
 })
 
 /** Like `getContent`, under another name. Spec: content-repo.yaml. */
@@ -96,7 +97,8 @@ export const getContentOverrideName = clientEndpoint({
   auth: 'none',
   params: namedMediaParams,
   query: downloadQuery,
-  handler: ({ params, query, request }, ctx) => sendDownload(ctx, request, { ...params, timeoutMs: query.timeout_ms, isAuthenticated: false }),
+  handler: ({ params, query, request }, ctx) =>
+    sendDownload(ctx, request, { ...params, timeoutMs: query.timeout_ms, isAuthenticated: false }),
 })
 
 /** A thumbnail of media that may be had without an access token. Errors: M_NOT_FOUND, M_UNKNOWN, M_TOO_LARGE. Spec: content-repo.yaml. */
@@ -110,7 +112,13 @@ export const getContentThumbnail = clientEndpoint({
   query: thumbnailQuery,
   async handler({ params, query, request }, ctx) {
     const size = { width: query.width, height: query.height, method: query.method ?? 'scale' }
-    return sendThumbnail(ctx, request, { ...params, size, isAnimated: query.animated ?? false, timeoutMs: query.timeout_ms, isAuthenticated: false })
+    return sendThumbnail(ctx, request, {
+      ...params,
+      size,
+      isAnimated: query.animated ?? false,
+      timeoutMs: query.timeout_ms,
+      isAuthenticated: false,
+    })
   },
 })
 

@@ -1,18 +1,46 @@
 // Types that browsers show without running anything. Spec: client-server-api § Serving inline content.
 const INLINE_TYPES: ReadonlySet<string> = new Set([
-  'text/css', 'text/plain', 'text/csv', 'application/json', 'application/ld+json', 'image/jpeg', 'image/gif', 'image/png', 'image/apng',
-  'image/webp', 'image/avif', 'video/mp4', 'video/webm', 'video/ogg', 'video/quicktime', 'audio/mp4', 'audio/webm', 'audio/aac',
-  'audio/mpeg', 'audio/ogg', 'audio/wave', 'audio/wav', 'audio/x-wav', 'audio/x-pn-wav', 'audio/flac', 'audio/x-flac',
+  'text/css',
+  'text/plain',
+  'text/csv',
+  'application/json',
+  'application/ld+json',
+  'image/jpeg',
+  'image/gif',
+  'image/png',
+  'image/apng',
+  'image/webp',
+  'image/avif',
+  'video/mp4',
+  'video/webm',
+  'video/ogg',
+  'video/quicktime',
+  'audio/mp4',
+  'audio/webm',
+  'audio/aac',
+  'audio/mpeg',
+  'audio/ogg',
+  'audio/wave',
+  'audio/wav',
+  'audio/x-wav',
+  'audio/x-pn-wav',
+  'audio/flac',
+  'audio/x-flac',
 ])
 // Spec: client-server-api § Content Repository, security considerations.
 const CONTENT_SECURITY_POLICY =
-  'sandbox; default-src \'none\'; script-src \'none\'; plugin-types application/pdf; style-src \'unsafe-inline\'; media-src \'self\'; object-src \'self\';'
+  "sandbox; default-src 'none'; script-src 'none'; plugin-types application/pdf; style-src 'unsafe-inline'; media-src 'self'; object-src 'self';"
 const MAX_AGE_SECONDS = 86_400
 const TOKEN = /^[A-Za-z0-9!#$&+.^_`|~-]+$/
 const QUOTABLE = /^[\x20-\x7e]*$/
 
 /** Headers of all media: nothing in them runs, others may embed them, they never change. */
-export function mediaHeaders(media: { contentType: string; fileName: string | undefined; etag: string; isAuthenticated: boolean }): Record<string, string> {
+export function mediaHeaders(media: {
+  contentType: string
+  fileName: string | undefined
+  etag: string
+  isAuthenticated: boolean
+}): Record<string, string> {
   const scope = media.isAuthenticated ? 'private' : `public, s-maxage=${MAX_AGE_SECONDS}`
   return {
     'content-security-policy': CONTENT_SECURITY_POLICY,
@@ -34,7 +62,10 @@ export function contentDisposition(contentType: string, fileName: string | undef
   if (fileName === undefined || fileName === '') return disposition
   if (TOKEN.test(fileName)) return `${disposition}; filename=${fileName}`
   if (QUOTABLE.test(fileName)) return `${disposition}; filename="${fileName.replace(/[\\"]/g, '\\$&')}"`
-  const encoded = encodeURIComponent(fileName.toWellFormed()).replace(/['()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`)
+  const encoded = encodeURIComponent(fileName.toWellFormed()).replace(
+    /['()*]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+  )
   return `${disposition}; filename*=utf-8''${encoded}`
 }
 

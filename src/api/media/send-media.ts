@@ -43,7 +43,8 @@ async function sendBytes(
   const ifRange = request.headers['if-range']
   const isRangeAsked = ifRange === undefined || ifRange === etag
   const range = isRangeAsked ? parseRange(request.headers.range, media.sizeBytes) : undefined
-  if (range === 'unsatisfiable') return { status: 416, headers: { ...headers, 'content-range': `bytes */${media.sizeBytes}` }, body: '' }
+  if (range === 'unsatisfiable')
+    return { status: 416, headers: { ...headers, 'content-range': `bytes */${media.sizeBytes}` }, body: '' }
   const file = await services.mediaRepository.open(media)
   const { start, end } = range ?? { start: 0, end: media.sizeBytes - 1 }
   return {

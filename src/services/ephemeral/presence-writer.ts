@@ -69,7 +69,8 @@ export class PresenceWriter {
     this.#waiters = []
     this.#pending = new Map()
     try {
-      for (let from = 0; from < states.length; from += BATCH_USERS_MAX) await this.#write(states.slice(from, from + BATCH_USERS_MAX))
+      for (let from = 0; from < states.length; from += BATCH_USERS_MAX)
+        await this.#write(states.slice(from, from + BATCH_USERS_MAX))
       for (const waiter of waiters) waiter.resolve()
     } catch (error) {
       for (const [userId, state] of states) if (!this.#pending.has(userId)) this.#pending.set(userId, state)
@@ -81,7 +82,12 @@ export class PresenceWriter {
   async #write(batch: readonly (readonly [UserId, PresenceState])[]): Promise<void> {
     await this.#committer.commit({
       count: batch.length,
-      write: (tx, index) => upsertPresences(tx, index, batch.map(([userId, state]) => rowOfState(userId, state))),
+      write: (tx, index) =>
+        upsertPresences(
+          tx,
+          index,
+          batch.map(([userId, state]) => rowOfState(userId, state)),
+        ),
       rows: () => batch.map(([userId]) => ({ userId })),
     })
   }

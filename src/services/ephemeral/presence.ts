@@ -10,7 +10,15 @@ import type { StreamPosition } from '../../streams/streams.ts'
 import type { Background } from '../../util/background.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { Requester } from '../accounts/requester.ts'
-import { applyTimeouts, combineDevices, isNews, OFFLINE, presenceContent, presenceEventJson, stateOfRow } from './presence-state.ts'
+import {
+  applyTimeouts,
+  combineDevices,
+  isNews,
+  OFFLINE,
+  presenceContent,
+  presenceEventJson,
+  stateOfRow,
+} from './presence-state.ts'
 import type { DevicePresence, PresenceName, PresenceState, PresenceTimeouts } from './presence-state.ts'
 import { PresenceWriter } from './presence-writer.ts'
 
@@ -70,7 +78,8 @@ export class Presence {
     this.#excludedRooms = new Set(deps.options.excludedRooms)
     deps.hub.onRow('presence', ({ userId }, position) => this.#noteChange(userId as UserId, position))
     deps.hub.setReadSince('presence', async (_lane, after, upTo) =>
-      (await getPresencesSince(deps.database, { after, upTo })).map(({ position, userId }) => ({ position, row: { userId } })))
+      (await getPresencesSince(deps.database, { after, upTo })).map(({ position, userId }) => ({ position, row: { userId } })),
+    )
   }
 
   #noteChange(userId: UserId, position: StreamPosition): void {
@@ -89,7 +98,12 @@ export class Presence {
     const nowMs = clock.nowMs()
     for (const row of await getActivePresences(database)) {
       const presence = stateOfRow(row)
-      const device: DevicePresence = { state: presence.state, lastActiveTsMs: presence.lastActiveTsMs, lastSyncTsMs: nowMs, syncCount: 0 }
+      const device: DevicePresence = {
+        state: presence.state,
+        lastActiveTsMs: presence.lastActiveTsMs,
+        lastSyncTsMs: nowMs,
+        syncCount: 0,
+      }
       this.#users.set(row.userId as UserId, { presence, devices: new Map([['', device]]) })
     }
     if (this.#isTracking) this.#scheduleSweep()
@@ -180,7 +194,8 @@ export class Presence {
     const before = user.presence
     const state = combineDevices(user.devices.values())
     const lastActiveTsMs = lastActiveOf(user)
-    const isCurrentlyActive = state === 'online' && this.#deps.clock.nowMs() - lastActiveTsMs < this.#deps.options.lastActiveGranularityMs
+    const isCurrentlyActive =
+      state === 'online' && this.#deps.clock.nowMs() - lastActiveTsMs < this.#deps.options.lastActiveGranularityMs
     const after: PresenceState = { state, statusMsg, lastActiveTsMs, isCurrentlyActive }
     // What is no news keeps the old time, so that small steps add up to news.
     if (!isNews(before, after, this.#deps.options)) return
@@ -235,7 +250,8 @@ export class Presence {
     if (!(await memberships.sharesRoom(requester.userId, userId, this.#excludedRooms))) {
       throw new MatrixError('M_FORBIDDEN', 'You are not allowed to see their presence.')
     }
-    if (serverNameOf(userId) !== options.serverName) throw new MatrixError('M_NOT_FOUND', 'There is no presence state for this user')
+    if (serverNameOf(userId) !== options.serverName)
+      throw new MatrixError('M_NOT_FOUND', 'There is no presence state for this user')
     const user = await this.#load(userId)
     return presenceContent({ ...user.presence, lastActiveTsMs: lastActiveOf(user) }, clock.nowMs())
   }
@@ -243,9 +259,10 @@ export class Presence {
   /** The newest `m.presence` events (JSON) of users in shared rooms that changed with after < position <= upTo. */
   async getChanged(range: { userId: UserId; after: StreamPosition; upTo: StreamPosition }): Promise<string[]> {
     if (this.#deps.options.enabled === false || this.#deps.hub.head('presence') <= range.after) return []
-    const changed = range.after < this.#changesFloor
-      ? (await getPresencesSince(this.#deps.database, range)).map((row) => row.userId as UserId)
-      : this.#changedSince(range.after, range.upTo)
+    const changed =
+      range.after < this.#changesFloor
+        ? (await getPresencesSince(this.#deps.database, range)).map((row) => row.userId as UserId)
+        : this.#changedSince(range.after, range.upTo)
     const visible: UserId[] = []
     for (const userId of new Set(changed)) {
       if (await this.#deps.memberships.sharesRoom(range.userId, userId, this.#excludedRooms)) visible.push(userId)
@@ -283,7 +300,8 @@ export class Presence {
       else if (user.presence !== OFFLINE) events.push(presenceEventJson(userId, user.presence, nowMs))
     }
     if (missing.length === 0) return events
-    for (const row of await getPresences(this.#deps.database, missing)) events.push(presenceEventJson(row.userId, stateOfRow(row), nowMs))
+    for (const row of await getPresences(this.#deps.database, missing))
+      events.push(presenceEventJson(row.userId, stateOfRow(row), nowMs))
     return events
   }
 

@@ -14,13 +14,21 @@ it('makes a name with its end in it, and the password that the TURN server compu
   const credentials = computeTurnCredentials(options, '@alice:example.com', 1_000_500)
   const username = '4600:@alice:example.com'
   expect(credentials).toEqual({
-    username, password: createHmac('sha1', 'north').update(username).digest('base64'), uris: options.turnUris, ttl: 3600,
+    username,
+    password: createHmac('sha1', 'north').update(username).digest('base64'),
+    uris: options.turnUris,
+    ttl: 3600,
   })
 })
 
 it('gives the fixed name and password where there is no shared secret', () => {
   const fixed = { ...options, turnSharedSecret: undefined, turnUsername: 'u', turnPassword: 'p' }
-  expect(computeTurnCredentials(fixed, '@alice:example.com', 0)).toEqual({ username: 'u', password: 'p', uris: options.turnUris, ttl: 3600 })
+  expect(computeTurnCredentials(fixed, '@alice:example.com', 0)).toEqual({
+    username: 'u',
+    password: 'p',
+    uris: options.turnUris,
+    ttl: 3600,
+  })
 })
 
 it('gives nothing without servers or without a way to log in', () => {

@@ -66,8 +66,15 @@ export class ClientEvents {
     return events.map((stored) =>
       toClientEventJson(stored.event, {
         omitRoomId: options.omitRoomId,
-        unsignedJson: this.#unsignedJson(stored, viewer, { nowMs, replaced, redactions, bundles, memberships: options.memberships }),
-      }))
+        unsignedJson: this.#unsignedJson(stored, viewer, {
+          nowMs,
+          replaced,
+          redactions,
+          bundles,
+          memberships: options.memberships,
+        }),
+      }),
+    )
   }
 
   async #getReplaced(events: readonly StoredEvent[]): Promise<ReadonlyMap<number, StoredEvent>> {

@@ -25,7 +25,10 @@ export async function commitEvents(
   const claim = { stream: 'events', lane: batch.lane, count: events.length } as const
   const { claim: claimed } = await writeTail(deps.database, deps.hub, claim, (tx) => writeRows(tx, rows, events))
   for (const head of new Set(batch.jobs.map((job) => job.model))) head.version += 1
-  return { prev: claimed.prev, positions: new Map(events.map((event, index) => [event, claimed.positions[index] as StreamPosition])) }
+  return {
+    prev: claimed.prev,
+    positions: new Map(events.map((event, index) => [event, claimed.positions[index] as StreamPosition])),
+  }
 }
 
 function writeRows(tx: Queryable, rows: EventBatch, events: readonly PendingEvent[]): Promise<unknown>[] {
@@ -37,12 +40,16 @@ function writeRows(tx: Queryable, rows: EventBatch, events: readonly PendingEven
       roomId: pending.event.roomId,
       eventId: pending.event.eventId,
       threadId: pending.push.threadId,
-    })))
+    })),
+  )
   if (actions.length > 0) statements.push(insertPushActions(tx, actions))
   return statements
 }
 
-function toBatch(batch: { readonly lane: number; readonly jobs: readonly BuiltJob[]; readonly nowMs: number }, events: readonly PendingEvent[]): EventBatch {
+function toBatch(
+  batch: { readonly lane: number; readonly jobs: readonly BuiltJob[]; readonly nowMs: number },
+  events: readonly PendingEvent[],
+): EventBatch {
   const nidOfRoom = new Map<string, number>(batch.jobs.map((job) => [job.model.roomId, job.model.roomNid]))
   const roomNid = (pending: PendingEvent): number => nidOfRoom.get(pending.event.roomId) as number
   const models = new Set<RoomModel>(batch.jobs.map((job) => job.model))
@@ -68,7 +75,9 @@ function toBatch(batch: { readonly lane: number; readonly jobs: readonly BuiltJo
     })),
     events: events.map((pending, index) => toRow(pending, index + 1, roomNid(pending))),
     intervals: toIntervals(events, roomNid),
-    memberships: lastPerSlot(events.filter((pending) => pending.event.type === 'm.room.member' && pending.event.stateKey !== undefined)).map((pending) => ({
+    memberships: lastPerSlot(
+      events.filter((pending) => pending.event.type === 'm.room.member' && pending.event.stateKey !== undefined),
+    ).map((pending) => ({
       roomNid: roomNid(pending),
       userId: pending.event.stateKey ?? '',
       membership: String(pending.event.content['membership']),
@@ -77,7 +86,10 @@ function toBatch(batch: { readonly lane: number; readonly jobs: readonly BuiltJo
       sender: pending.event.sender,
     })),
     redactions: events.flatMap((pending) =>
-      pending.redacts === undefined ? [] : [{ target: pending.redacts, redaction: pending.event.eventId, roomNid: roomNid(pending) }]),
+      pending.redacts === undefined
+        ? []
+        : [{ target: pending.redacts, redaction: pending.event.eventId, roomNid: roomNid(pending) }],
+    ),
   }
 }
 

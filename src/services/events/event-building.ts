@@ -95,7 +95,9 @@ function templateOf(roomVersion: RoomVersion, intent: EventIntent, deps: BuildDe
     content: intent.content,
     originServerTs: intent.originServerTs ?? deps.nowMs,
     redacts: intent.redacts,
-    ...(roomVersion.eventIdFormat === 1 && { eventId: `$${deps.random.letters(EVENT_ID_LETTERS)}:${deps.serverName}` as EventId }),
+    ...(roomVersion.eventIdFormat === 1 && {
+      eventId: `$${deps.random.letters(EVENT_ID_LETTERS)}:${deps.serverName}` as EventId,
+    }),
   }
 }
 
@@ -132,20 +134,41 @@ export function applyToModel(
   const redacts = isEffectiveRedaction(model, event, target) ? event.redacts : undefined
   if (event.stateKey !== undefined) {
     replaced = model.entry(event.type, event.stateKey)
-    setSlot(model, new StateEntry({ eventNid, eventId: event.eventId, type: event.type, stateKey: event.stateKey }, event), touched)
+    setSlot(
+      model,
+      new StateEntry({ eventNid, eventId: event.eventId, type: event.type, stateKey: event.stateKey }, event),
+      touched,
+    )
     if (event.type === 'm.room.member') countMembership(model, replaced?.event.content['membership'], event.content['membership'])
   }
   if (redacts !== undefined && target?.stateKey !== undefined) {
     const entry = model.entry(target.type, target.stateKey)
     if (entry?.eventId === redacts) {
       const redacted = redactMatrixEvent(model.roomVersion, entry.event)
-      setSlot(model, new StateEntry({ eventNid: entry.eventNid, eventId: entry.eventId, type: entry.type, stateKey: entry.stateKey }, redacted), touched)
+      setSlot(
+        model,
+        new StateEntry(
+          { eventNid: entry.eventNid, eventId: entry.eventId, type: entry.type, stateKey: entry.stateKey },
+          redacted,
+        ),
+        touched,
+      )
     }
   }
   model.extremities = [{ eventNid, event }]
   model.depth = event.depth
   if (push.isNotifying) model.notifyOrdinal += 1
-  return { eventNid, event, json: built.json, intent, replaced, redacts, relation: relationOf(event), push, notifyOrdinal: model.notifyOrdinal }
+  return {
+    eventNid,
+    event,
+    json: built.json,
+    intent,
+    replaced,
+    redacts,
+    relation: relationOf(event),
+    push,
+    notifyOrdinal: model.notifyOrdinal,
+  }
 }
 
 function setSlot(model: RoomModel, entry: StateEntry, touched: Map<string, StateEntry | undefined>): void {
@@ -177,7 +200,10 @@ export function relationOfContent(content: JsonObject): { type: string; eventId:
   const type = relates['rel_type']
   const eventId = relates['event_id']
   if (typeof type !== 'string' || typeof eventId !== 'string' || type === '') return undefined
-  return Buffer.byteLength(type) > RELATION_TYPE_BYTES_MAX || Buffer.byteLength(eventId) > RELATION_TYPE_BYTES_MAX || eventId.includes('\u0000') || type.includes('\u0000')
+  return Buffer.byteLength(type) > RELATION_TYPE_BYTES_MAX ||
+    Buffer.byteLength(eventId) > RELATION_TYPE_BYTES_MAX ||
+    eventId.includes('\u0000') ||
+    type.includes('\u0000')
     ? undefined
     : { type, eventId }
 }

@@ -85,7 +85,10 @@ export class EventPersister implements EventsWriter {
     this.#deps = deps
   }
 
-  async append(request: { readonly roomId: RoomId; readonly intents: readonly EventIntent[] }): Promise<readonly AppendedEvent[]> {
+  async append(request: {
+    readonly roomId: RoomId
+    readonly intents: readonly EventIntent[]
+  }): Promise<readonly AppendedEvent[]> {
     const result = await this.#submit(request.intents, request.roomId, undefined)
     return result.events
   }
@@ -96,9 +99,23 @@ export class EventPersister implements EventsWriter {
     return this.#submit(request.intents, undefined, roomVersion)
   }
 
-  async #submit(intents: readonly EventIntent[], roomId: RoomId | undefined, newRoomVersion: RoomVersion | undefined): Promise<JobResult> {
-    if (this.#queue.length >= QUEUE_JOBS_MAX) throw new MatrixError('M_LIMIT_EXCEEDED', 'The server is busy', { status: 503, extra: { retry_after_ms: 1000 } })
-    const job: Job = { intents, roomId, newRoomVersion, done: createDeferred(), attempts: 0, isSuspect: false, model: undefined, redactionTargets: new Map() }
+  async #submit(
+    intents: readonly EventIntent[],
+    roomId: RoomId | undefined,
+    newRoomVersion: RoomVersion | undefined,
+  ): Promise<JobResult> {
+    if (this.#queue.length >= QUEUE_JOBS_MAX)
+      throw new MatrixError('M_LIMIT_EXCEEDED', 'The server is busy', { status: 503, extra: { retry_after_ms: 1000 } })
+    const job: Job = {
+      intents,
+      roomId,
+      newRoomVersion,
+      done: createDeferred(),
+      attempts: 0,
+      isSuspect: false,
+      model: undefined,
+      redactionTargets: new Map(),
+    }
     await this.#prepareAndQueue(job)
     return job.done.promise
   }
@@ -157,7 +174,9 @@ export class EventPersister implements EventsWriter {
           stream: 'events',
           lane: this.#lane,
           prev: written.prev,
-          rows: changing.flatMap((one) => one.pending).map((pending) => ({ position: written.positions.get(pending) as never, row: toEventRow(pending) })),
+          rows: changing
+            .flatMap((one) => one.pending)
+            .map((pending) => ({ position: written.positions.get(pending) as never, row: toEventRow(pending) })),
         })
         await this.#deps.hub.reached('events', this.#lane, Math.max(...written.positions.values()))
       } catch (error) {
@@ -170,7 +189,10 @@ export class EventPersister implements EventsWriter {
       one.job.done.resolve({
         roomId: one.model.roomId,
         events: one.answers.map((answer) =>
-          typeof answer === 'string' ? { eventId: answer, position: undefined } : { eventId: answer.event.eventId, position: positions.get(answer) as never }),
+          typeof answer === 'string'
+            ? { eventId: answer, position: undefined }
+            : { eventId: answer.event.eventId, position: positions.get(answer) as never },
+        ),
       })
     }
   }
@@ -266,7 +288,13 @@ export class EventPersister implements EventsWriter {
     const [intent] = job.intents
     if (job.intents.length !== 1 || !intent?.transaction || job.roomId === undefined) return undefined
     const { device, id, scope } = intent.transaction
-    return getEventIdOfTransaction(this.#deps.database, { sender: intent.sender, txnDevice: device, txnId: id, txnScope: scope, roomId: job.roomId })
+    return getEventIdOfTransaction(this.#deps.database, {
+      sender: intent.sender,
+      txnDevice: device,
+      txnId: id,
+      txnScope: scope,
+      roomId: job.roomId,
+    })
   }
 
   /** After a failed commit: a job alone in its batch learns its own fate, one of several is tried again by itself. */
@@ -312,12 +340,15 @@ export class EventPersister implements EventsWriter {
       job.done.reject(error)
       return
     }
-    setTimeout(() => {
-      this.#prepareAndQueue(job).catch((prepareError: unknown) => {
-        if (isConnectionLost(prepareError)) this.#retry(job, prepareError)
-        else job.done.reject(prepareError)
-      })
-    }, RETRY_DELAY_MS * 2 ** job.attempts)
+    setTimeout(
+      () => {
+        this.#prepareAndQueue(job).catch((prepareError: unknown) => {
+          if (isConnectionLost(prepareError)) this.#retry(job, prepareError)
+          else job.done.reject(prepareError)
+        })
+      },
+      RETRY_DELAY_MS * 2 ** job.attempts,
+    )
   }
 }
 

@@ -88,6 +88,9 @@ export function parseEventRecord(record: EventRecord): StoredEvent {
     replacesNid: record.replacesNid ?? undefined,
     threadId: record.threadId ?? undefined,
     flags: record.flags,
-    transaction: record.txnDevice === null || record.txnId === null ? undefined : { deviceId: record.txnDevice, transactionId: record.txnId },
+    transaction:
+      record.txnDevice === null || record.txnId === null
+        ? undefined
+        : { deviceId: record.txnDevice, transactionId: record.txnId },
   }
 }

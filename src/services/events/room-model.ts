@@ -16,7 +16,10 @@ export class StateEntry {
   #event: MatrixEvent | undefined
   readonly #parse: (() => MatrixEvent) | undefined
 
-  constructor(fields: { eventNid: number; eventId: EventId; type: string; stateKey: string }, event: MatrixEvent | (() => MatrixEvent)) {
+  constructor(
+    fields: { eventNid: number; eventId: EventId; type: string; stateKey: string },
+    event: MatrixEvent | (() => MatrixEvent),
+  ) {
     this.eventNid = fields.eventNid
     this.eventId = fields.eventId
     this.type = fields.type
@@ -121,7 +124,12 @@ export class RoomModel {
 }
 
 /** Builds the model from what the database holds. */
-export function loadRoomModel(head: RoomHeadRecord, roomVersion: RoomVersion, state: readonly StateRecord[], extremities: readonly Extremity[]): RoomModel {
+export function loadRoomModel(
+  head: RoomHeadRecord,
+  roomVersion: RoomVersion,
+  state: readonly StateRecord[],
+  extremities: readonly Extremity[],
+): RoomModel {
   const model = new RoomModel({ ...head, roomVersion, extremities })
   for (const record of state) {
     model.setEntry(new StateEntry(record, () => parseStateRecord(record, head.roomId, roomVersion)))

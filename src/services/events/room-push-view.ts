@@ -13,7 +13,8 @@ export function makeRoomPushView(model: RoomModel, serverName: ServerName, sende
     *localMembers() {
       for (const entry of model.entries()) {
         if (entry.type !== 'm.room.member' || !entry.stateKey.endsWith(suffix)) continue
-        if (entry.event.content['membership'] === 'join') yield [entry.stateKey as UserId, { displayName: displayNameOf(model, entry.stateKey) }]
+        if (entry.event.content['membership'] === 'join')
+          yield [entry.stateKey as UserId, { displayName: displayNameOf(model, entry.stateKey) }]
       }
     },
     getDisplayName: (userId) => displayNameOf(model, userId),
@@ -24,7 +25,9 @@ export function makeRoomPushView(model: RoomModel, serverName: ServerName, sende
     get notificationPowerLevels() {
       const notifications = model.lookup('m.room.power_levels', '')?.content['notifications']
       if (!isJsonObject(notifications)) return {}
-      return Object.fromEntries(Object.entries(notifications).filter((entry): entry is [string, number] => Number.isInteger(entry[1])))
+      return Object.fromEntries(
+        Object.entries(notifications).filter((entry): entry is [string, number] => Number.isInteger(entry[1])),
+      )
     },
     getStateContent: (type, stateKey) => model.lookup(type, stateKey)?.content,
   }

@@ -10,7 +10,10 @@ const QUEUE_MAX = 200
 const WORK_SECONDS_MAX = 20
 const FORMATS: readonly string[] = ['jpeg', 'png', 'webp', 'gif']
 /** Loaders for formats that browsers make and that libvips reads by itself; all others (SVG, PDF, …) stay blocked. */
-const LOADERS = ['Jpeg', 'Png', 'Webp', 'Nsgif'].flatMap((format) => [`VipsForeignLoad${format}File`, `VipsForeignLoad${format}Buffer`])
+const LOADERS = ['Jpeg', 'Png', 'Webp', 'Nsgif'].flatMap((format) => [
+  `VipsForeignLoad${format}File`,
+  `VipsForeignLoad${format}Buffer`,
+])
 const JPEG_QUALITY = 80
 
 export interface ScaledImage {
@@ -48,7 +51,8 @@ export class ImageScaler {
       this.#running++
       return
     }
-    if (this.#waiting.length >= QUEUE_MAX) throw new MatrixError('M_LIMIT_EXCEEDED', 'Too many thumbnails at once', { extra: { retry_after_ms: 2000 } })
+    if (this.#waiting.length >= QUEUE_MAX)
+      throw new MatrixError('M_LIMIT_EXCEEDED', 'Too many thumbnails at once', { extra: { retry_after_ms: 2000 } })
     // The one that leaves hands its place over, so the count stays.
     await new Promise<void>((resolve) => void this.#waiting.push(resolve))
   }
@@ -83,9 +87,11 @@ export class ImageScaler {
   }
 
   async #readMetadata(path: string): Promise<Metadata> {
-    const metadata = await sharp(path, { limitInputPixels: false }).metadata().catch((error: unknown) => {
-      throw notAPicture(error)
-    })
+    const metadata = await sharp(path, { limitInputPixels: false })
+      .metadata()
+      .catch((error: unknown) => {
+        throw notAPicture(error)
+      })
     // The loader goes by magic bytes, not by what the uploader says.
     if (!FORMATS.includes(metadata.format)) throw notAPicture(undefined)
     return metadata

@@ -4,7 +4,14 @@ import { invalidParam, MatrixError } from '../../protocol/errors.ts'
 import type { ServerName, UserId } from '../../protocol/ids.ts'
 import type { RateLimit, RateLimiter } from '../../http/rate-limiter.ts'
 import type { Database } from '../../storage/database.ts'
-import { completeMedia, getMedia, getPendingMedia, getUploadedBytes, insertMedia, touchMedia } from '../../storage/tables/media.ts'
+import {
+  completeMedia,
+  getMedia,
+  getPendingMedia,
+  getUploadedBytes,
+  insertMedia,
+  touchMedia,
+} from '../../storage/tables/media.ts'
 import type { MediaRow } from '../../storage/tables/media.ts'
 import type { Background } from '../../util/background.ts'
 import type { Clock } from '../../util/clock.ts'
@@ -102,7 +109,9 @@ export class MediaRepository {
     const pending = await getPendingMedia(database, { userId, nowMs })
     if (pending.count >= options.pendingUploadsMax) {
       const retryAfterMs = Math.max(1, (pending.firstExpiresTsMs ?? nowMs) - nowMs)
-      throw new MatrixError('M_LIMIT_EXCEEDED', 'Too many media wait for their upload', { extra: { retry_after_ms: retryAfterMs } })
+      throw new MatrixError('M_LIMIT_EXCEEDED', 'Too many media wait for their upload', {
+        extra: { retry_after_ms: retryAfterMs },
+      })
     }
     const mediaId = random.letters(MEDIA_ID_LETTERS)
     const unusedExpiresTsMs = nowMs + options.unusedExpirationMs
@@ -112,11 +121,13 @@ export class MediaRepository {
 
   /** Uploads to an id that `create` made. Throws M_FORBIDDEN, M_NOT_FOUND, M_CANNOT_OVERWRITE_MEDIA, and as `upload`. */
   async uploadTo(requester: Requester, target: { serverName: string; mediaId: string }, request: UploadRequest): Promise<void> {
-    const media = target.serverName === this.#deps.options.serverName && MEDIA_ID.test(target.mediaId)
-      ? await getMedia(this.#deps.database, target.mediaId)
-      : undefined
+    const media =
+      target.serverName === this.#deps.options.serverName && MEDIA_ID.test(target.mediaId)
+        ? await getMedia(this.#deps.database, target.mediaId)
+        : undefined
     if (!media) throw new MatrixError('M_NOT_FOUND', 'Unknown media ID')
-    if (media.userId !== requester.userId) throw new MatrixError('M_FORBIDDEN', 'Only the creator of the media ID can upload to it')
+    if (media.userId !== requester.userId)
+      throw new MatrixError('M_FORBIDDEN', 'Only the creator of the media ID can upload to it')
     if (media.sizeBytes !== null) throw new MatrixError('M_CANNOT_OVERWRITE_MEDIA', 'Media ID already has content')
     if ((media.unusedExpiresTsMs ?? 0) <= this.#deps.clock.nowMs()) throw new MatrixError('M_NOT_FOUND', 'Media ID has expired')
     await this.#receive(requester, request, { mediaId: media.mediaId, isNew: false })
@@ -124,7 +135,8 @@ export class MediaRepository {
 
   async #receive(requester: Requester, request: UploadRequest, target: { mediaId: string; isNew: boolean }): Promise<void> {
     const { store, options } = this.#deps
-    if ((request.declaredBytes ?? 0) > options.uploadBytesMax) throw new MatrixError('M_TOO_LARGE', `Media may have at most ${options.uploadBytesMax} bytes`)
+    if ((request.declaredBytes ?? 0) > options.uploadBytesMax)
+      throw new MatrixError('M_TOO_LARGE', `Media may have at most ${options.uploadBytesMax} bytes`)
     if ((request.uploadName?.length ?? 0) > UPLOAD_NAME_CHARS_MAX) throw invalidParam('The file name is too long')
     await this.#checkUploadLimits(requester.userId, request.declaredBytes ?? 0)
     const file = await store.write(request.source, options.uploadBytesMax)
@@ -138,7 +150,11 @@ export class MediaRepository {
   }
 
   /** Stores the row and puts the file in its place. A crash between leaves a file that no row knows, never the reverse. */
-  async #keep(requester: Requester, request: UploadRequest, target: { mediaId: string; isNew: boolean; file: WrittenFile }): Promise<void> {
+  async #keep(
+    requester: Requester,
+    request: UploadRequest,
+    target: { mediaId: string; isNew: boolean; file: WrittenFile },
+  ): Promise<void> {
     const { database, store, clock, options } = this.#deps
     const { mediaId, file } = target
     const nowMs = clock.nowMs()
@@ -149,8 +165,12 @@ export class MediaRepository {
         await insertMedia(tx, { mediaId, userId: requester.userId, nowMs, unusedExpiresTsMs: undefined, isAuthenticated })
       }
       const isMine = await completeMedia(tx, {
-        mediaId, sizeBytes: file.sizeBytes, contentType: cleanContentType(request.contentType),
-        uploadName: cleanUploadName(request.uploadName), sha256: file.sha256, nowMs,
+        mediaId,
+        sizeBytes: file.sizeBytes,
+        contentType: cleanContentType(request.contentType),
+        uploadName: cleanUploadName(request.uploadName),
+        sha256: file.sha256,
+        nowMs,
       })
       if (!isMine) throw new MatrixError('M_CANNOT_OVERWRITE_MEDIA', 'Media ID already has content')
       // The row is locked: a rival for the same id waits, and finds it taken. A repeated attempt finds the file in place.
@@ -163,7 +183,8 @@ export class MediaRepository {
     const { database, clock, options } = this.#deps
     for (const limit of options.uploadLimits) {
       const bytes = await getUploadedBytes(database, { userId, sinceMs: clock.nowMs() - limit.timePeriodMs })
-      if (bytes + moreBytes > limit.maxSizeBytes) throw new MatrixError('M_RESOURCE_LIMIT_EXCEEDED', 'You have uploaded too much lately')
+      if (bytes + moreBytes > limit.maxSizeBytes)
+        throw new MatrixError('M_RESOURCE_LIMIT_EXCEEDED', 'You have uploaded too much lately')
     }
   }
 
@@ -174,7 +195,8 @@ export class MediaRepository {
     const isHidden = media.quarantinedBy !== null || (media.isAuthenticated && !lookup.isAuthenticated)
     if (isHidden || media.sizeBytes === null) throw notFound()
     const nowMs = clock.nowMs()
-    if (nowMs - (media.lastAccessTsMs ?? 0) > ACCESS_NOTE_MS) background.run('media: note an access', () => touchMedia(database, [media.mediaId], nowMs))
+    if (nowMs - (media.lastAccessTsMs ?? 0) > ACCESS_NOTE_MS)
+      background.run('media: note an access', () => touchMedia(database, [media.mediaId], nowMs))
     return {
       mediaId: media.mediaId,
       sizeBytes: media.sizeBytes,

@@ -114,7 +114,11 @@ export class MediaStore {
   }
 }
 
-async function copyInto(handle: FileHandle, source: Readable | Buffer, bytesMax: number): Promise<{ sizeBytes: number; sha256: Buffer }> {
+async function copyInto(
+  handle: FileHandle,
+  source: Readable | Buffer,
+  bytesMax: number,
+): Promise<{ sizeBytes: number; sha256: Buffer }> {
   const hash = createHash('sha256')
   let sizeBytes = 0
   // Without destroyOnReturn the client would lose its connection before it reads that its upload is too large.

@@ -13,6 +13,8 @@ export interface ThumbnailSize {
  */
 export function chooseThumbnailSize(wanted: ThumbnailSize, sizes: readonly ThumbnailSize[]): ThumbnailSize | undefined {
   const sameMethod = sizes.filter((size) => size.method === wanted.method)
-  const candidates = (sameMethod.length > 0 ? sameMethod : sizes).toSorted((one, other) => one.width * one.height - other.width * other.height)
+  const candidates = (sameMethod.length > 0 ? sameMethod : sizes).toSorted(
+    (one, other) => one.width * one.height - other.width * other.height,
+  )
   return candidates.find((size) => size.width >= wanted.width && size.height >= wanted.height) ?? candidates.at(-1)
 }

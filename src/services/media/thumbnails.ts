@@ -28,7 +28,12 @@ export class Thumbnails {
   /** What is made now, so that many who ask at once cost one picture. */
   readonly #underWay = new Map<string, Promise<Thumbnail>>()
 
-  constructor(deps: { database: Database; store: MediaStore; scaler: ImageScaler; options: { sizes: readonly ThumbnailSize[]; isDynamic: boolean } }) {
+  constructor(deps: {
+    database: Database
+    store: MediaStore
+    scaler: ImageScaler
+    options: { sizes: readonly ThumbnailSize[]; isDynamic: boolean }
+  }) {
     this.#database = deps.database
     this.#store = deps.store
     this.#scaler = deps.scaler
@@ -40,7 +45,8 @@ export class Thumbnails {
   async get(media: FoundMedia, wanted: ThumbnailSize & { isAnimated: boolean }): Promise<Thumbnail> {
     const { width, height, method, isAnimated } = wanted
     if (width < 1 || height < 1) throw invalidParam('Width and height must be positive')
-    if (width > SIDE_PIXELS_MAX || height > SIDE_PIXELS_MAX) throw invalidParam(`Width and height may be at most ${SIDE_PIXELS_MAX}`)
+    if (width > SIDE_PIXELS_MAX || height > SIDE_PIXELS_MAX)
+      throw invalidParam(`Width and height may be at most ${SIDE_PIXELS_MAX}`)
     const size = this.#isDynamic ? { width, height, method } : chooseThumbnailSize({ width, height, method }, this.#sizes)
     if (!size) throw new MatrixError('M_UNKNOWN', 'This server makes no thumbnails', { status: 400 })
     const key: ThumbnailKey = { mediaId: media.mediaId, width: size.width, height: size.height, method: size.method, isAnimated }
@@ -65,7 +71,9 @@ export class Thumbnails {
     const original = await this.#store.open(this.#store.localPath(media.mediaId), media.sizeBytes)
     if (!original) throw new MatrixError('M_NOT_FOUND', 'Media not found')
     await original.handle.close()
-    const { bytes, contentType } = await this.#scaler.scale(this.#store.localPath(media.mediaId), key, { isAnimated: key.isAnimated })
+    const { bytes, contentType } = await this.#scaler.scale(this.#store.localPath(media.mediaId), key, {
+      isAnimated: key.isAnimated,
+    })
     if (isStored) await this.#keep(key, bytes, contentType)
     return { contentType, sizeBytes: bytes.length, body: bytes }
   }

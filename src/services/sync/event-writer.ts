@@ -19,7 +19,11 @@ export class TimelineWriter {
   }
 
   /** Returns the JSON text of every item of the timelines. */
-  async write(timelines: Iterable<Timeline>, viewer: Viewer, project: FieldProjection | undefined): Promise<Map<TimelineItem, string>> {
+  async write(
+    timelines: Iterable<Timeline>,
+    viewer: Viewer,
+    project: FieldProjection | undefined,
+  ): Promise<Map<TimelineItem, string>> {
     const written = new Map<TimelineItem, string>()
     const slow: TimelineItem[] = []
     const nowMs = this.#clock.nowMs()
@@ -41,7 +45,11 @@ export class TimelineWriter {
       const stored = item.stored ?? loaded?.get(item.eventId as EventId)
       return stored ? [{ item, stored }] : []
     })
-    const texts = await this.#clientEvents.serialize(pairs.map((pair) => pair.stored), viewer, { omitRoomId: true })
+    const texts = await this.#clientEvents.serialize(
+      pairs.map((pair) => pair.stored),
+      viewer,
+      { omitRoomId: true },
+    )
     for (const [index, { item }] of pairs.entries()) written.set(item, texts[index] ?? '')
   }
 }

@@ -16,7 +16,13 @@ import type { Timeline, TimelineLoader } from './timeline-loader.ts'
 
 /** What someone outside sees of a room. Spec: client-server-api § Stripped state; Synapse's `room_prejoin_state`. */
 const STRIPPED_TYPES = [
-  'm.room.create', 'm.room.join_rules', 'm.room.canonical_alias', 'm.room.avatar', 'm.room.encryption', 'm.room.name', 'm.room.topic',
+  'm.room.create',
+  'm.room.join_rules',
+  'm.room.canonical_alias',
+  'm.room.avatar',
+  'm.room.encryption',
+  'm.room.name',
+  'm.room.topic',
 ]
 
 /** What one answer knows besides the rooms. */
@@ -91,7 +97,10 @@ export class RoomSections {
       const timeline = timelines.get(roomId) ?? NO_TIMELINE
       const state = states.get(roomId) ?? []
       const isWhole = newly.has(roomId) || request.isFullState
-      const summary = isWhole || (since && this.#deps.summaries.hasChanged(roomId, since.events)) ? await this.#deps.summaries.getJson(roomId, userId) : '{}'
+      const summary =
+        isWhole || (since && this.#deps.summaries.hasChanged(roomId, since.events))
+          ? await this.#deps.summaries.getJson(roomId, userId)
+          : '{}'
       join.push(
         `${JSON.stringify(roomId)}:{"summary":${summary},${stateText(state, request)},"timeline":${timelineText(timeline, texts, now)}` +
           `,"ephemeral":{"events":[${ephemeralTexts(roomId, frame).join(',')}]},"account_data":{"events":[${accountDataTexts(roomId, frame).join(',')}]}` +
@@ -119,7 +128,11 @@ export class RoomSections {
       this.#deps.loader.load(
         [
           ...plan.newlyJoined.map((roomId) => ({ roomId, after: start, upTo: now.events })),
-          ...plan.left.map(({ roomId, position, isWhole }) => ({ roomId, after: isWhole ? start : (since?.events ?? start), upTo: position })),
+          ...plan.left.map(({ roomId, position, isWhole }) => ({
+            roomId,
+            after: isWhole ? start : (since?.events ?? start),
+            upTo: position,
+          })),
         ],
         wish,
         { checksVisibility: true },
@@ -142,7 +155,10 @@ export class RoomSections {
         kind: isWhole ? 'full' : isDelta ? 'delta' : 'none',
         after: since?.events ?? 0,
         upTo,
-        extraMembers: isWhole && request.filter.room.state.lazyLoadMembers ? await this.#deps.summaries.getHeroes(roomId, request.requester.userId) : [],
+        extraMembers:
+          isWhole && request.filter.room.state.lazyLoadMembers
+            ? await this.#deps.summaries.getHeroes(roomId, request.requester.userId)
+            : [],
       }
     }
     return Promise.all([
@@ -191,7 +207,8 @@ function ephemeralTexts(roomId: RoomId, frame: SyncFrame): string[] {
   const { filter } = frame.request
   const texts: string[] = []
   const receipts = frame.receipts.get(roomId)
-  if (receipts !== undefined && filter.room.ephemeral.matches({ type: 'm.receipt', roomId })) texts.push(`{"type":"m.receipt","content":${receipts}}`)
+  if (receipts !== undefined && filter.room.ephemeral.matches({ type: 'm.receipt', roomId }))
+    texts.push(`{"type":"m.receipt","content":${receipts}}`)
   const typing = frame.typing.get(roomId)
   if (typing !== undefined && filter.room.ephemeral.matches({ type: 'm.typing', roomId })) {
     const userIds = typing.filter((userId) => !frame.ignoredUsers.has(userId))
@@ -207,7 +224,13 @@ function accountDataTexts(roomId: RoomId, frame: SyncFrame): string[] {
 }
 
 function countsText(
-  count: { notificationCount: number; highlightCount: number; threads: ReadonlyMap<string, { notificationCount: number; highlightCount: number }> } | undefined,
+  count:
+    | {
+        notificationCount: number
+        highlightCount: number
+        threads: ReadonlyMap<string, { notificationCount: number; highlightCount: number }>
+      }
+    | undefined,
   request: SyncRequest,
 ): string {
   let notificationCount = count?.notificationCount ?? 0
@@ -215,7 +238,8 @@ function countsText(
   const threads = [...(count?.threads ?? [])]
   if (request.filter.room.timeline.unreadThreadNotifications) {
     const members = threads.map(
-      ([threadId, one]) => `${JSON.stringify(threadId)}:{"notification_count":${one.notificationCount},"highlight_count":${one.highlightCount}}`,
+      ([threadId, one]) =>
+        `${JSON.stringify(threadId)}:{"notification_count":${one.notificationCount},"highlight_count":${one.highlightCount}}`,
     )
     const threadText = members.length > 0 ? `,"unread_thread_notifications":{${members.join(',')}}` : ''
     return `"unread_notifications":{"notification_count":${notificationCount},"highlight_count":${highlightCount}}${threadText}`

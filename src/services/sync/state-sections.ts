@@ -56,11 +56,14 @@ export class StateSections {
     const changedMembers = new Map<RoomId, ReadonlySet<string>>()
     const full = wishes.filter((wish) => wish.kind === 'full')
     const delta = wishes.filter((wish) => wish.kind === 'delta' && wish.upTo > wish.after)
-    await Promise.all([
-      this.#makeFull(full, reader, sections),
-      this.#makeDelta(delta, reader, sections, changedMembers),
-    ])
-    if (isLazy) await this.#addLazyMembers(wishes.filter((wish) => wish.kind !== 'full'), reader, sections, changedMembers)
+    await Promise.all([this.#makeFull(full, reader, sections), this.#makeDelta(delta, reader, sections, changedMembers)])
+    if (isLazy)
+      await this.#addLazyMembers(
+        wishes.filter((wish) => wish.kind !== 'full'),
+        reader,
+        sections,
+        changedMembers,
+      )
     return sections
   }
 
@@ -84,7 +87,9 @@ export class StateSections {
     for (const wish of missing) {
       const needed = neededByRoom.get(wish.roomId)
       const wanted = (byRoom.get(wish.roomId) ?? []).filter(
-        (record) => (needed === undefined || record.type !== 'm.room.member' || needed.has(record.stateKey)) && isWanted(record, reader.filter),
+        (record) =>
+          (needed === undefined || record.type !== 'm.room.member' || needed.has(record.stateKey)) &&
+          isWanted(record, reader.filter),
       )
       const texts = wanted.map(stateRecordToClientJson)
       sections.set(wish.roomId, texts)
@@ -100,10 +105,16 @@ export class StateSections {
     changedMembers: Map<RoomId, ReadonlySet<string>>,
   ): Promise<void> {
     if (wishes.length === 0) return
-    const records = await getStateDeltas(this.#database, wishes.map((wish) => ({ roomId: wish.roomId, after: wish.after, upTo: wish.upTo })))
+    const records = await getStateDeltas(
+      this.#database,
+      wishes.map((wish) => ({ roomId: wish.roomId, after: wish.after, upTo: wish.upTo })),
+    )
     for (const [roomId, group] of Map.groupBy(records, (record) => record.roomId)) {
       const wanted = group.filter((record) => isWanted(record, reader.filter))
-      changedMembers.set(roomId, new Set(wanted.filter((record) => record.type === 'm.room.member').map((record) => record.stateKey)))
+      changedMembers.set(
+        roomId,
+        new Set(wanted.filter((record) => record.type === 'm.room.member').map((record) => record.stateKey)),
+      )
       sections.set(roomId, wanted.map(stateRecordToClientJson))
     }
   }
@@ -124,7 +135,8 @@ export class StateSections {
       const present = changedMembers.get(wish.roomId)
       for (const userId of neededMembers(wish, reader)) {
         if (inTimeline.has(userId) || present?.has(userId)) told.add(userId)
-        else if (!told.has(userId) || reader.filter.includeRedundantMembers) pairs.push({ roomId: wish.roomId, userId: userId as UserId })
+        else if (!told.has(userId) || reader.filter.includeRedundantMembers)
+          pairs.push({ roomId: wish.roomId, userId: userId as UserId })
       }
     }
     if (pairs.length === 0) return

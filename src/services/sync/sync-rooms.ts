@@ -91,7 +91,12 @@ export class SyncRooms {
     }
   }
 
-  async #changedRooms(feed: UserFeed, since: SyncToken, now: SyncToken, places: ReadonlyMap<RoomId, Membership>): Promise<readonly RoomId[]> {
+  async #changedRooms(
+    feed: UserFeed,
+    since: SyncToken,
+    now: SyncToken,
+    places: ReadonlyMap<RoomId, Membership>,
+  ): Promise<readonly RoomId[]> {
     if (since.events >= now.events) return []
     const known = feed.getChangedRooms(since.events)
     if (known) return known

@@ -65,7 +65,11 @@ export class SyncService {
     const feed = await this.#feeds.get(requester.userId)
     if (request.since && requester.deviceId) {
       // The client came back with this token, so it has what the token covers.
-      await this.#sources.toDevice.deleteUpTo({ userId: requester.userId, deviceId: requester.deviceId, upTo: request.since.toDevice })
+      await this.#sources.toDevice.deleteUpTo({
+        userId: requester.userId,
+        deviceId: requester.deviceId,
+        upTo: request.since.toDevice,
+      })
     }
     const deadlineMs = this.#clock.monotonicMs() + Math.min(request.timeoutMs, TIMEOUT_MS_MAX)
     for (;;) {
@@ -73,32 +77,53 @@ export class SyncService {
       const since = request.since && clampToNow(request.since, now)
       const answer = await this.#compute(request, feed, since, now)
       const leftMs = deadlineMs - this.#clock.monotonicMs()
-      if (!answer.isEmpty || since === undefined || request.isFullState || leftMs <= 0 || request.signal.aborted) return answer.text
+      if (!answer.isEmpty || since === undefined || request.isFullState || leftMs <= 0 || request.signal.aborted)
+        return answer.text
       if (hasMoved(now, currentSyncToken(this.#hub))) continue
       const outcome = await feed.wait(leftMs, request.signal)
       if (outcome === 'aborted') return answer.text
     }
   }
 
-  async #compute(request: SyncRequest, feed: UserFeed, since: SyncToken | undefined, now: SyncToken): Promise<{ text: string; isEmpty: boolean }> {
+  async #compute(
+    request: SyncRequest,
+    feed: UserFeed,
+    since: SyncToken | undefined,
+    now: SyncToken,
+  ): Promise<{ text: string; isEmpty: boolean }> {
     const { userId, deviceId } = request.requester
     const ignoredUsers = await this.#sources.accountData.getIgnoredUsers(userId)
-    const [plan, accountData] = await Promise.all([this.#plan(request, feed, since, now, ignoredUsers), this.#accountData(request, since, now)])
-    const { receipts, typing, plan: wholePlan } = await this.#addQuietRooms(plan, { accountData, ignoredUsers, request, feed, since, now })
+    const [plan, accountData] = await Promise.all([
+      this.#plan(request, feed, since, now, ignoredUsers),
+      this.#accountData(request, since, now),
+    ])
+    const {
+      receipts,
+      typing,
+      plan: wholePlan,
+    } = await this.#addQuietRooms(plan, { accountData, ignoredUsers, request, feed, since, now })
     const frame: SyncFrame = { request, since, now, ignoredUsers, accountData, receipts, typing }
     const sharing = since && (await this.#sharing.getChanges(userId, wholePlan, since, now))
     const [rooms, toDevice, devices, keyCounts, presenceTexts] = await Promise.all([
       request.filter.room.matchesNoRoom ? NO_ROOMS : this.#sections.write(wholePlan, frame),
       this.#toDevice(userId, deviceId, since, now),
-      since && sharing ? this.#sources.deviceLists.getChanges({ userId, after: since.deviceLists, upTo: now.deviceLists, ...sharing }) : NO_DEVICES,
+      since && sharing
+        ? this.#sources.deviceLists.getChanges({ userId, after: since.deviceLists, upTo: now.deviceLists, ...sharing })
+        : NO_DEVICES,
       deviceId === undefined ? undefined : this.#sources.keyCounts.get({ userId, deviceId }),
       this.#presence(request, sharing, since, now),
     ])
     const globalTexts = await this.#globalAccountData(request, accountData, since)
     const next = { ...now, toDevice: toDevice.upTo }
     const isEmpty =
-      rooms.join.length + rooms.invite.length + rooms.knock.length + rooms.leave.length + globalTexts.length + toDevice.events.length + presenceTexts.length === 0 &&
-      devices.changed.length + devices.left.length === 0
+      rooms.join.length +
+        rooms.invite.length +
+        rooms.knock.length +
+        rooms.leave.length +
+        globalTexts.length +
+        toDevice.events.length +
+        presenceTexts.length ===
+        0 && devices.changed.length + devices.left.length === 0
     let text = `{"next_batch":"${formatSyncToken(next)}"`
     if (globalTexts.length > 0) text += `,"account_data":{"events":[${globalTexts.join(',')}]}`
     if (presenceTexts.length > 0) text += `,"presence":{"events":[${presenceTexts.join(',')}]}`
@@ -112,8 +137,16 @@ export class SyncService {
     return { text: `${text}${roomsText(rooms)}}`, isEmpty }
   }
 
-  #plan(request: SyncRequest, feed: UserFeed, since: SyncToken | undefined, now: SyncToken, ignored: ReadonlySet<string>): Promise<RoomPlan> {
-    return since ? this.#rooms.planIncremental(request, feed, { since, now, ignored }) : this.#rooms.planInitial(request, now, ignored)
+  #plan(
+    request: SyncRequest,
+    feed: UserFeed,
+    since: SyncToken | undefined,
+    now: SyncToken,
+    ignored: ReadonlySet<string>,
+  ): Promise<RoomPlan> {
+    return since
+      ? this.#rooms.planIncremental(request, feed, { since, now, ignored })
+      : this.#rooms.planInitial(request, now, ignored)
   }
 
   #accountData(request: SyncRequest, since: SyncToken | undefined, now: SyncToken): Promise<AccountDataSet> {
@@ -137,17 +170,30 @@ export class SyncService {
   ): Promise<{ plan: RoomPlan; receipts: ReadonlyMap<RoomId, string>; typing: ReadonlyMap<RoomId, readonly UserId[]> }> {
     const { accountData, ignoredUsers: ignoredUserIds, request, feed, since, now } = context
     const { userId } = request.requester
-    const typing = this.#sources.typing.getChanged({ roomIds: since ? feed.rooms : plan.newlyJoined, after: since?.typing ?? START })
+    const typing = this.#sources.typing.getChanged({
+      roomIds: since ? feed.rooms : plan.newlyJoined,
+      after: since?.typing ?? START,
+    })
     const [changed, whole] = await Promise.all([
       since && now.receipts > since.receipts
-        ? this.#sources.receipts.getChanged({ userId, roomIds: feed.rooms, after: since.receipts, upTo: now.receipts, ignoredUserIds })
+        ? this.#sources.receipts.getChanged({
+            userId,
+            roomIds: feed.rooms,
+            after: since.receipts,
+            upTo: now.receipts,
+            ignoredUserIds,
+          })
         : new Map<RoomId, string>(),
-      plan.newlyJoined.length > 0 ? this.#sources.receipts.getForRooms(plan.newlyJoined, userId, ignoredUserIds) : new Map<RoomId, string>(),
+      plan.newlyJoined.length > 0
+        ? this.#sources.receipts.getForRooms(plan.newlyJoined, userId, ignoredUserIds)
+        : new Map<RoomId, string>(),
     ])
     const receipts = new Map([...changed, ...whole])
     const known = new Set([...plan.joined, ...plan.newlyJoined])
     const quiet = new Set([...changed.keys(), ...typing.keys(), ...accountData.rooms.keys()])
-    const added = [...quiet].filter((roomId) => !known.has(roomId) && feed.rooms.has(roomId) && request.filter.room.matchesRoom(roomId))
+    const added = [...quiet].filter(
+      (roomId) => !known.has(roomId) && feed.rooms.has(roomId) && request.filter.room.matchesRoom(roomId),
+    )
     return { plan: added.length === 0 ? plan : { ...plan, joined: [...plan.joined, ...added] }, receipts, typing }
   }
 
@@ -169,11 +215,22 @@ export class SyncService {
     now: SyncToken,
   ): Promise<{ events: readonly string[]; upTo: StreamPosition }> {
     if (deviceId === undefined) return { events: [], upTo: now.toDevice }
-    return this.#sources.toDevice.getMessages({ userId, deviceId, after: since?.toDevice ?? START, upTo: now.toDevice, limit: TO_DEVICE_MAX })
+    return this.#sources.toDevice.getMessages({
+      userId,
+      deviceId,
+      after: since?.toDevice ?? START,
+      upTo: now.toDevice,
+      limit: TO_DEVICE_MAX,
+    })
   }
 
   /** Changed presences, and those of users that came into sight. */
-  async #presence(request: SyncRequest, sharing: SharingChanges | undefined, since: SyncToken | undefined, now: SyncToken): Promise<string[]> {
+  async #presence(
+    request: SyncRequest,
+    sharing: SharingChanges | undefined,
+    since: SyncToken | undefined,
+    now: SyncToken,
+  ): Promise<string[]> {
     const { presence } = this.#sources
     const { userId } = request.requester
     if (request.filter.presence.matchesNothing) return []

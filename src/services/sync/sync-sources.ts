@@ -24,7 +24,11 @@ export interface SyncSources {
       upTo: StreamPosition
       ignoredUserIds?: ReadonlySet<string>
     }): Promise<ReadonlyMap<RoomId, string>>
-    getForRooms(roomIds: readonly RoomId[], userId: UserId, ignoredUserIds?: ReadonlySet<string>): Promise<ReadonlyMap<RoomId, string>>
+    getForRooms(
+      roomIds: readonly RoomId[],
+      userId: UserId,
+      ignoredUserIds?: ReadonlySet<string>,
+    ): Promise<ReadonlyMap<RoomId, string>>
   }
   readonly unreadCounts: {
     getForRooms(query: { userId: UserId; roomIds: readonly RoomId[] }): Promise<ReadonlyMap<RoomId, UnreadCount>>
@@ -38,7 +42,13 @@ export interface SyncSources {
     getOfUsers(userIds: Iterable<UserId>): Promise<readonly string[]>
   }
   readonly toDevice: {
-    getMessages(query: { userId: UserId; deviceId: DeviceId; after: StreamPosition; upTo: StreamPosition; limit: number }): Promise<{
+    getMessages(query: {
+      userId: UserId
+      deviceId: DeviceId
+      after: StreamPosition
+      upTo: StreamPosition
+      limit: number
+    }): Promise<{
       readonly events: readonly string[]
       readonly upTo: StreamPosition
     }>

@@ -62,12 +62,23 @@ export class TimelineLoader {
    * Loads the ranges. Where `checksVisibility` holds, events that the user may not see are left out; a member who was joined
    * for the whole range sees everything, so it need not be asked there.
    */
-  async load(ranges: readonly TimelineRange[], wish: TimelineWish, options: { readonly checksVisibility: boolean }): Promise<Map<RoomId, Timeline>> {
+  async load(
+    ranges: readonly TimelineRange[],
+    wish: TimelineWish,
+    options: { readonly checksVisibility: boolean },
+  ): Promise<Map<RoomId, Timeline>> {
     const timelines = new Map<RoomId, Timeline>()
     const missing: TimelineRange[] = []
     for (const range of ranges) {
       const recent = options.checksVisibility ? undefined : this.#timelines.getSince(range.roomId, range.after, range.upTo)
-      if (recent) timelines.set(range.roomId, cut(recent.map(itemOfRecent).filter((item) => isWanted(item, range.roomId, wish)), wish.filter.limit))
+      if (recent)
+        timelines.set(
+          range.roomId,
+          cut(
+            recent.map(itemOfRecent).filter((item) => isWanted(item, range.roomId, wish)),
+            wish.filter.limit,
+          ),
+        )
       else missing.push(range)
     }
     if (missing.length > 0) await this.#loadStored(missing, wish, options, timelines)
@@ -93,14 +104,18 @@ export class TimelineLoader {
       for (const range of ranges) {
         const page = (byRoom.get(range.roomId) ?? []).filter((record) => record.position > range.after)
         const items = page.map((record) => itemOfStored(this.#events.remember(record), record.position)).reverse()
-        const visible = filterVisible(items, histories?.get(range.roomId), wish).filter((item) => isWanted(item, range.roomId, wish))
+        const visible = filterVisible(items, histories?.get(range.roomId), wish).filter((item) =>
+          isWanted(item, range.roomId, wish),
+        )
         timelines.set(range.roomId, cut(visible, wish.filter.limit))
       }
       return
     }
-    await Promise.all(ranges.map(async (range) => {
-      timelines.set(range.roomId, await this.#loadOne(range, wish, histories?.get(range.roomId)))
-    }))
+    await Promise.all(
+      ranges.map(async (range) => {
+        timelines.set(range.roomId, await this.#loadOne(range, wish, histories?.get(range.roomId)))
+      }),
+    )
   }
 
   /** Reads backwards, page by page, until the filter is satisfied or the range is exhausted. */
@@ -109,7 +124,13 @@ export class TimelineLoader {
     const found: TimelineItem[] = []
     let high: number = range.upTo
     for (let page = 0; page < PAGES_MAX; page++) {
-      const records = await getTimeline(this.#database, { roomId: range.roomId, low: range.after + 1, high, direction: 'b', limit: pageSize })
+      const records = await getTimeline(this.#database, {
+        roomId: range.roomId,
+        low: range.after + 1,
+        high,
+        direction: 'b',
+        limit: pageSize,
+      })
       const items = records.map((record) => itemOfStored(this.#events.remember(record), record.position))
       found.push(...filterVisible(items, history, wish).filter((item) => isWanted(item, range.roomId, wish)))
       if (records.length < pageSize) return cut(found.reverse(), wish.filter.limit)
@@ -154,11 +175,9 @@ function contentOf(item: TimelineItem): JsonObject | undefined {
 }
 
 /** Leaves out what the user may not see, from the intervals of visibility and of the user's membership. */
-export function filterVisible<Item extends { readonly position: number; readonly type: string; readonly stateKey: string | undefined }>(
-  items: readonly Item[],
-  history: readonly SlotInterval[] | undefined,
-  reader: { readonly userId: UserId },
-): readonly Item[] {
+export function filterVisible<
+  Item extends { readonly position: number; readonly type: string; readonly stateKey: string | undefined },
+>(items: readonly Item[], history: readonly SlotInterval[] | undefined, reader: { readonly userId: UserId }): readonly Item[] {
   if (history === undefined) return items
   const memberships = history
     .filter((interval) => interval.type === 'm.room.member')

@@ -5,7 +5,12 @@ import { isJsonObject } from '../../protocol/json.ts'
 import type { JsonObject } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
 import {
-  getAccountData, getAccountDataRowsSince, getAllAccountData, getChangedAccountData, replaceAccountData, upsertAccountData,
+  getAccountData,
+  getAccountDataRowsSince,
+  getAllAccountData,
+  getChangedAccountData,
+  replaceAccountData,
+  upsertAccountData,
 } from '../../storage/tables/account-data.ts'
 import type { AccountDataRow } from '../../storage/tables/account-data.ts'
 import { EntityChanges } from '../../streams/entity-changes.ts'
@@ -56,7 +61,8 @@ export class AccountData {
       (await getAccountDataRowsSince(this.#database, { after, upTo })).map(({ position, userId, roomId, type }) => ({
         position,
         row: { userId, roomId: roomId === '' ? undefined : roomId, type },
-      })))
+      })),
+    )
   }
 
   /** Must be called once the stream's head is known. */
@@ -76,7 +82,13 @@ export class AccountData {
     if (found && !found.isDeleted) await this.#write({ ...item, contentJson: '{}', isDeleted: true })
   }
 
-  async #write(item: { userId: UserId; roomId: RoomId | undefined; type: string; contentJson: string; isDeleted: boolean }): Promise<StreamPosition> {
+  async #write(item: {
+    userId: UserId
+    roomId: RoomId | undefined
+    type: string
+    contentJson: string
+    isDeleted: boolean
+  }): Promise<StreamPosition> {
     checkType(item.type)
     const { userId, roomId, type } = item
     const written = await this.#committer.commit({

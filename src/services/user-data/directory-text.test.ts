@@ -9,6 +9,9 @@ it('cuts terms at spaces and commas, longest first, whatever their capitals and 
 
 it('makes rows that the database can hold', () => {
   expect(makeDirectoryRow('@a:x', { displayName: 'A\u0000\nB', avatarUrl: 7 })).toEqual({
-    userId: '@a:x', displayName: 'A\nB', avatarUrl: null, searchText: '@a:x\na b',
+    userId: '@a:x',
+    displayName: 'A\nB',
+    avatarUrl: null,
+    searchText: '@a:x\na b',
   })
 })

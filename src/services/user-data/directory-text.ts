@@ -10,8 +10,13 @@ export function normalizeDirectoryText(text: string): string {
 
 /** Cuts what somebody typed into parts that must all occur, the longest first. Works without word boundaries, so for any script. */
 export function splitSearchTerm(text: string): string[] {
-  const terms = normalizeDirectoryText(text).split(/[\s,;]+/u).filter((term) => term !== '')
-  return terms.slice(0, TERMS_MAX).map((term) => term.slice(0, TERM_CHARS_MAX)).toSorted((one, other) => other.length - one.length)
+  const terms = normalizeDirectoryText(text)
+    .split(/[\s,;]+/u)
+    .filter((term) => term !== '')
+  return terms
+    .slice(0, TERMS_MAX)
+    .map((term) => term.slice(0, TERM_CHARS_MAX))
+    .toSorted((one, other) => other.length - one.length)
 }
 
 /** Makes a user's row in the directory. */

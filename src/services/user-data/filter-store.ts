@@ -19,7 +19,11 @@ export class FilterStore {
   readonly #database: Database
   readonly #limitMax: number
   readonly #byId = new LRUCache<string, Promise<Filter | undefined>>({ max: CACHED_FILTERS_MAX })
-  readonly #byText = new LRUCache<string, Filter>({ max: CACHED_FILTERS_MAX, maxSize: 20_000_000, sizeCalculation: (_filter, text) => text.length + 1 })
+  readonly #byText = new LRUCache<string, Filter>({
+    max: CACHED_FILTERS_MAX,
+    maxSize: 20_000_000,
+    sizeCalculation: (_filter, text) => text.length + 1,
+  })
 
   /** `limitMax` is the option `filter_timeline_limit`; -1 for none. */
   constructor(deps: { database: Database; limitMax: number }) {
@@ -51,7 +55,8 @@ export class FilterStore {
     const known = this.#byId.get(key)
     if (known) return known
     const loading = getFilterJson(this.#database, { userId, filterId: Number(filterId) }).then((json) =>
-      json === undefined ? undefined : compileFilter(JSON.parse(json) as JsonObject, { limitMax: this.#limitMax }))
+      json === undefined ? undefined : compileFilter(JSON.parse(json) as JsonObject, { limitMax: this.#limitMax }),
+    )
     this.#byId.set(key, loading)
     loading.then(
       // An id that is not there yet may come to be.

@@ -13,7 +13,8 @@ const FIELD_NAME = /^[a-z][a-z0-9_.-]*$/
 
 /** Checks a profile field's name. Throws M_KEY_TOO_LARGE, M_INVALID_PARAM. Spec: profile.yaml. */
 export function checkFieldName(name: string): void {
-  if (Buffer.byteLength(name) > FIELD_NAME_BYTES_MAX) throw new MatrixError('M_KEY_TOO_LARGE', `A field's name may have at most ${FIELD_NAME_BYTES_MAX} bytes`)
+  if (Buffer.byteLength(name) > FIELD_NAME_BYTES_MAX)
+    throw new MatrixError('M_KEY_TOO_LARGE', `A field's name may have at most ${FIELD_NAME_BYTES_MAX} bytes`)
   if (!FIELD_NAME.test(name)) throw invalidParam('Invalid profile key')
 }
 

@@ -63,7 +63,11 @@ export class Profiles {
     this.#deps = deps
     deps.hub.onRow('profiles', ({ userId }) => void this.#cache.delete(userId))
     deps.hub.setReadSince('profiles', async (_lane, after, upTo) =>
-      (await getProfileRowsSince(deps.database, { after, upTo })).map(({ position, userId, field }) => ({ position, row: { userId, field } })))
+      (await getProfileRowsSince(deps.database, { after, upTo })).map(({ position, userId, field }) => ({
+        position,
+        row: { userId, field },
+      })),
+    )
   }
 
   /** Says who updates member events. Rooms need profiles and profiles need rooms, so this comes after both are made. */
@@ -87,7 +91,10 @@ export class Profiles {
     const fields = await this.#load(userId)
     const displayname = textField(fields, 'displayname')
     const avatarUrl = textField(fields, 'avatar_url')
-    return { ...(displayname === undefined ? {} : { displayname }), ...(avatarUrl === undefined ? {} : { avatar_url: avatarUrl }) }
+    return {
+      ...(displayname === undefined ? {} : { displayname }),
+      ...(avatarUrl === undefined ? {} : { avatar_url: avatarUrl }),
+    }
   }
 
   /** The whole profile as JSON text, for a client (undefined: one without a session). Throws M_NOT_FOUND, M_FORBIDDEN, M_MISSING_TOKEN. */
@@ -107,10 +114,11 @@ export class Profiles {
 
   async #loadFor(requester: Requester | undefined, userId: UserId): Promise<Fields> {
     const { requireAuth, limitToUsersWhoShareRooms, serverName } = this.#deps.options
-    if (requester === undefined && (requireAuth || limitToUsersWhoShareRooms)) throw new MatrixError('M_MISSING_TOKEN', 'Missing access token')
+    if (requester === undefined && (requireAuth || limitToUsersWhoShareRooms))
+      throw new MatrixError('M_MISSING_TOKEN', 'Missing access token')
     if (requester !== undefined && limitToUsersWhoShareRooms && !requester.isAdmin) {
       const isVisible = await this.#deps.memberships.sharesRoom(requester.userId, userId)
-      if (!isVisible) throw new MatrixError('M_FORBIDDEN', 'Profile isn\'t available')
+      if (!isVisible) throw new MatrixError('M_FORBIDDEN', "Profile isn't available")
     }
     if (serverNameOf(userId) !== serverName) throw new MatrixError('M_NOT_FOUND', 'Profile not found')
     return this.#load(userId)
@@ -124,7 +132,9 @@ export class Profiles {
   #load(userId: UserId): Promise<Fields> {
     const known = this.#cache.get(userId)
     if (known) return known
-    const loading = getProfileFields(this.#deps.database, [userId]).then((rows) => new Map(rows.map(({ name, valueJson }) => [name, valueJson])))
+    const loading = getProfileFields(this.#deps.database, [userId]).then(
+      (rows) => new Map(rows.map(({ name, valueJson }) => [name, valueJson])),
+    )
     this.#cache.set(userId, loading)
     loading.catch(() => {
       if (this.#cache.peek(userId) === loading) this.#cache.delete(userId)
@@ -158,16 +168,20 @@ export class Profiles {
 
   async #checkMayChange(requester: Requester, userId: UserId, name: string): Promise<void> {
     checkFieldName(name)
-    if (requester.userId !== userId && !requester.isAdmin) throw new MatrixError('M_FORBIDDEN', 'Cannot change another user\'s profile')
+    if (requester.userId !== userId && !requester.isAdmin)
+      throw new MatrixError('M_FORBIDDEN', "Cannot change another user's profile")
     if (requester.isGuest && name !== 'displayname') throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 'Guest access not allowed')
-    if (requester.isSuspended) throw new MatrixError('M_USER_SUSPENDED', 'Updating profile while account is suspended is not allowed.')
-    if (serverNameOf(userId) !== this.#deps.options.serverName) throw new MatrixError('M_FORBIDDEN', 'User is not hosted on this homeserver')
+    if (requester.isSuspended)
+      throw new MatrixError('M_USER_SUSPENDED', 'Updating profile while account is suspended is not allowed.')
+    if (serverNameOf(userId) !== this.#deps.options.serverName)
+      throw new MatrixError('M_FORBIDDEN', 'User is not hosted on this homeserver')
     if (requester.userId !== userId) await this.#checkExists(userId)
     if (requester.isAdmin) return
     const { enableSetDisplayname, enableSetAvatarUrl } = this.#deps.options
     const isFrozen = (name === 'displayname' && !enableSetDisplayname) || (name === 'avatar_url' && !enableSetAvatarUrl)
     // The first one may always be set (Synapse's rule).
-    if (isFrozen && (await this.#load(userId)).has(name)) throw new MatrixError('M_FORBIDDEN', `Changing ${name} is disabled on this server`)
+    if (isFrozen && (await this.#load(userId)).has(name))
+      throw new MatrixError('M_FORBIDDEN', `Changing ${name} is disabled on this server`)
   }
 
   /** Returns false where the field has this value already. */

@@ -28,7 +28,8 @@ export class Tags {
     checkTag(key.tag)
     await this.#accountData.change({ userId: key.userId, roomId: key.roomId, type: TAG_TYPE }, (content) => {
       const tags = tagsOf(content)
-      if (!Object.hasOwn(tags, key.tag) && Object.keys(tags).length >= TAGS_PER_ROOM_MAX) throw invalidParam('The room has too many tags')
+      if (!Object.hasOwn(tags, key.tag) && Object.keys(tags).length >= TAGS_PER_ROOM_MAX)
+        throw invalidParam('The room has too many tags')
       return { ...content, tags: { ...tags, [key.tag]: tagContent } }
     })
   }
@@ -49,5 +50,6 @@ function tagsOf(content: JsonObject): JsonObject {
 }
 
 function checkTag(tag: string): void {
-  if (tag === '' || Buffer.byteLength(tag) > TAG_BYTES_MAX || tag.includes('\u0000') || !tag.isWellFormed()) throw invalidParam('The tag is malformed')
+  if (tag === '' || Buffer.byteLength(tag) > TAG_BYTES_MAX || tag.includes('\u0000') || !tag.isWellFormed())
+    throw invalidParam('The tag is malformed')
 }

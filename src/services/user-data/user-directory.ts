@@ -6,7 +6,13 @@ import type { Database, Queryable } from '../../storage/database.ts'
 import { getConsumerPosition, setConsumerPosition } from '../../storage/tables/event-search.ts'
 import { getProfileFields, getProfileRowsSince } from '../../storage/tables/profiles.ts'
 import {
-  containsPattern, getDirectoryEvents, getPublicRooms, getRoomPublicity, searchDirectory, setPublicRooms, upsertDirectoryUsers,
+  containsPattern,
+  getDirectoryEvents,
+  getPublicRooms,
+  getRoomPublicity,
+  searchDirectory,
+  setPublicRooms,
+  upsertDirectoryUsers,
 } from '../../storage/tables/user-directory.ts'
 import type { DirectoryEventRow } from '../../storage/tables/user-directory.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
@@ -80,7 +86,11 @@ export class UserDirectory {
     if (!this.#options.enabled) return
     this.#isStopped = false
     for (const stream of ['events', 'profiles'] as const) {
-      this.#done[stream] = await getConsumerPosition(this.#database, { consumer: CONSUMER, stream: STREAMS[stream].number, lane: LANE })
+      this.#done[stream] = await getConsumerPosition(this.#database, {
+        consumer: CONSUMER,
+        stream: STREAMS[stream].number,
+        lane: LANE,
+      })
       this.#newest[stream] = this.#hub.head(stream)
     }
     this.#background.run('user directory', () => this.#catchUp())
@@ -101,11 +111,18 @@ export class UserDirectory {
 
   async #takeBatch(): Promise<void> {
     const head = this.#hub.head('events')
-    const rows = await getDirectoryEvents(this.#database, { lane: LANE, after: this.#done.events, upTo: head, limit: BATCH_EVENTS })
+    const rows = await getDirectoryEvents(this.#database, {
+      lane: LANE,
+      after: this.#done.events,
+      upTo: head,
+      limit: BATCH_EVENTS,
+    })
     const eventsUpTo = rows.length < BATCH_EVENTS ? head : (rows.at(-1)?.position ?? head)
     const profilesUpTo = Math.min(this.#hub.head('profiles'), this.#done.profiles + BATCH_POSITIONS)
     const changes = await getProfileRowsSince(this.#database, { after: this.#done.profiles, upTo: profilesUpTo })
-    const userIds = [...new Set(changes.flatMap(({ userId, field }) => (field === 'displayname' || field === 'avatar_url' ? [userId] : [])))]
+    const userIds = [
+      ...new Set(changes.flatMap(({ userId, field }) => (field === 'displayname' || field === 'avatar_url' ? [userId] : []))),
+    ]
     await this.#database.transaction('user_directory', async (tx) => {
       await this.#applyRooms(tx, rows)
       await this.#applyRemoteMembers(tx, rows)
@@ -124,7 +141,8 @@ export class UserDirectory {
     const publicNids = new Set<number>()
     for (const { roomNid, type, json } of await getRoomPublicity(tx, roomNids)) {
       const content = contentOf(json)
-      const isPublic = type === 'm.room.join_rules' ? content['join_rule'] === 'public' : content['history_visibility'] === 'world_readable'
+      const isPublic =
+        type === 'm.room.join_rules' ? content['join_rule'] === 'public' : content['history_visibility'] === 'world_readable'
       if (isPublic) publicNids.add(roomNid)
     }
     await setPublicRooms(tx, { publicNids: [...publicNids], otherNids: roomNids.filter((roomNid) => !publicNids.has(roomNid)) })
@@ -132,16 +150,23 @@ export class UserDirectory {
 
   async #applyRemoteMembers(tx: Queryable, rows: readonly DirectoryEventRow[]): Promise<void> {
     const members = rows.flatMap((row) => {
-      if (row.type !== 'm.room.member' || row.stateKey === null || serverNameOf(row.stateKey) === this.#options.serverName) return []
+      if (row.type !== 'm.room.member' || row.stateKey === null || serverNameOf(row.stateKey) === this.#options.serverName)
+        return []
       const content = contentOf(row.json)
       return content['membership'] === 'join' ? [{ userId: row.stateKey, roomNid: row.roomNid, content }] : []
     })
     if (members.length === 0) return
-    const publicNids = new Set(await getPublicRooms(tx, members.map((member) => member.roomNid)))
+    const publicNids = new Set(
+      await getPublicRooms(
+        tx,
+        members.map((member) => member.roomNid),
+      ),
+    )
     const named = new Map<string, ReturnType<typeof makeDirectoryRow>>()
     const unnamed = new Map<string, ReturnType<typeof makeDirectoryRow>>()
     for (const { userId, roomNid, content } of members) {
-      if (publicNids.has(roomNid)) named.set(userId, makeDirectoryRow(userId, { displayName: content['displayname'], avatarUrl: content['avatar_url'] }))
+      if (publicNids.has(roomNid))
+        named.set(userId, makeDirectoryRow(userId, { displayName: content['displayname'], avatarUrl: content['avatar_url'] }))
       else unnamed.set(userId, makeDirectoryRow(userId, { displayName: undefined, avatarUrl: undefined }))
     }
     await upsertDirectoryUsers(tx, [...named.values()], { keepNames: false })
@@ -188,13 +213,19 @@ export class UserDirectory {
 
 async function applyProfiles(tx: Queryable, userIds: readonly string[]): Promise<void> {
   if (userIds.length === 0) return
-  const profiles = new Map(userIds.map((userId) => [userId, { displayName: undefined as unknown, avatarUrl: undefined as unknown }]))
+  const profiles = new Map(
+    userIds.map((userId) => [userId, { displayName: undefined as unknown, avatarUrl: undefined as unknown }]),
+  )
   for (const { userId, name, valueJson } of await getProfileFields(tx, userIds)) {
     const profile = profiles.get(userId)
     if (profile && name === 'displayname') profile.displayName = JSON.parse(valueJson)
     if (profile && name === 'avatar_url') profile.avatarUrl = JSON.parse(valueJson)
   }
-  await upsertDirectoryUsers(tx, [...profiles].map(([userId, profile]) => makeDirectoryRow(userId, profile)), { keepNames: false })
+  await upsertDirectoryUsers(
+    tx,
+    [...profiles].map(([userId, profile]) => makeDirectoryRow(userId, profile)),
+    { keepNames: false },
+  )
 }
 
 function contentOf(json: string): Readonly<Record<string, unknown>> {

@@ -21,7 +21,11 @@ export interface AccountDataKey {
 }
 
 /** Writes an item at the claimed position with this index. A deleted one stays with the content `{}`. */
-export async function upsertAccountData(tx: Queryable, index: number, row: AccountDataKey & { contentJson: string; isDeleted: boolean }): Promise<void> {
+export async function upsertAccountData(
+  tx: Queryable,
+  index: number,
+  row: AccountDataKey & { contentJson: string; isDeleted: boolean },
+): Promise<void> {
   await tx.query(
     'upsert_account_data',
     `INSERT INTO account_data (user_id, room_id, type, content, is_deleted, position)
@@ -78,7 +82,10 @@ export async function getAllAccountData(tx: Queryable, userId: string): Promise<
 }
 
 /** Reads what changed for a user with after < position <= upTo, in order; deleted items come as `{}`. */
-export async function getChangedAccountData(tx: Queryable, range: { userId: string; after: number; upTo: number }): Promise<AccountDataRow[]> {
+export async function getChangedAccountData(
+  tx: Queryable,
+  range: { userId: string; after: number; upTo: number },
+): Promise<AccountDataRow[]> {
   return tx.query<AccountDataRow>(
     'get_changed_account_data',
     `SELECT room_id AS "roomId", type, content AS "contentJson" FROM account_data

@@ -34,9 +34,10 @@ export async function findFilter(tx: Queryable, key: { userId: string; digest: B
 
 /** Reads a user's filter as JSON text. */
 export async function getFilterJson(tx: Queryable, key: { userId: string; filterId: number }): Promise<string | undefined> {
-  const rows = await tx.query<{ json: string }>('get_filter_json', 'SELECT json FROM filters WHERE user_id = $1 AND filter_id = $2', [
-    key.userId,
-    key.filterId,
-  ])
+  const rows = await tx.query<{ json: string }>(
+    'get_filter_json',
+    'SELECT json FROM filters WHERE user_id = $1 AND filter_id = $2',
+    [key.userId, key.filterId],
+  )
   return rows[0]?.json
 }

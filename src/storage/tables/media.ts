@@ -72,7 +72,10 @@ export async function completeMedia(tx: Queryable, media: UploadedMedia): Promis
 }
 
 /** Counts what a user created, did not upload, and still may; and tells when the first of them expires. */
-export async function getPendingMedia(tx: Queryable, key: { userId: string; nowMs: number }): Promise<{ count: number; firstExpiresTsMs: number | null }> {
+export async function getPendingMedia(
+  tx: Queryable,
+  key: { userId: string; nowMs: number },
+): Promise<{ count: number; firstExpiresTsMs: number | null }> {
   const rows = await tx.query<{ count: number; firstExpiresTsMs: number | null }>(
     'get_pending_media',
     `SELECT count(*) AS count, min(unused_expires_ts_ms) AS "firstExpiresTsMs" FROM local_media
@@ -114,7 +117,10 @@ export async function getThumbnail(
 }
 
 /** Notes a thumbnail that lies on disk. */
-export async function upsertThumbnail(tx: Queryable, row: ThumbnailKey & { contentType: string; sizeBytes: number }): Promise<void> {
+export async function upsertThumbnail(
+  tx: Queryable,
+  row: ThumbnailKey & { contentType: string; sizeBytes: number },
+): Promise<void> {
   await tx.query(
     'upsert_thumbnail',
     `INSERT INTO local_media_thumbnails (media_id, width, height, method, is_animated, content_type, size_bytes) VALUES ($1, $2, $3, $4, $5, $6, $7)

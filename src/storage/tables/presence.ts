@@ -20,7 +20,11 @@ const COLUMNS = `user_id AS "userId", state, status_msg AS "statusMsgJson", last
   is_currently_active AS "isCurrentlyActive", position`
 
 /** Writes states at the claimed positions from this index on, in the order of `rows`; each user at most once. */
-export async function upsertPresences(tx: Queryable, firstIndex: number, rows: readonly Omit<PresenceRow, 'position'>[]): Promise<void> {
+export async function upsertPresences(
+  tx: Queryable,
+  firstIndex: number,
+  rows: readonly Omit<PresenceRow, 'position'>[],
+): Promise<void> {
   await tx.query(
     'upsert_presences',
     `INSERT INTO presence (user_id, state, status_msg, last_active_ts_ms, is_currently_active, position)

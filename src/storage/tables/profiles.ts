@@ -29,7 +29,11 @@ export async function upsertProfileField(
 }
 
 /** Takes fields away, at the claimed positions from this index on, in the order of `names`. */
-export async function deleteProfileFields(tx: Queryable, firstIndex: number, key: { userId: string; names: readonly string[] }): Promise<void> {
+export async function deleteProfileFields(
+  tx: Queryable,
+  firstIndex: number,
+  key: { userId: string; names: readonly string[] },
+): Promise<void> {
   await tx.query(
     'delete_profile_fields',
     `UPDATE profile_fields f SET value = NULL, position = claimed_pos(${STREAM}, 0, $3::int + n.ordinal::int - 1)
@@ -40,7 +44,10 @@ export async function deleteProfileFields(tx: Queryable, firstIndex: number, key
 }
 
 /** Reads the profiles of users that have fields, in no order. */
-export async function getProfileFields(tx: Queryable, userIds: readonly string[]): Promise<{ userId: string; name: string; valueJson: string }[]> {
+export async function getProfileFields(
+  tx: Queryable,
+  userIds: readonly string[],
+): Promise<{ userId: string; name: string; valueJson: string }[]> {
   return tx.query(
     'get_profile_fields',
     'SELECT user_id AS "userId", name, value AS "valueJson" FROM profile_fields WHERE user_id = ANY($1) AND value IS NOT NULL',

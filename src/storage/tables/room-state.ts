@@ -50,7 +50,10 @@ export async function getCurrentState(tx: Queryable, roomNid: number): Promise<S
 }
 
 /** Reads a room's state as of a position: what held after the event at that position. With `types` only those types. */
-export async function getStateAsOf(tx: Queryable, key: { roomId: RoomId; position: number; types?: readonly string[] }): Promise<StateRecord[]> {
+export async function getStateAsOf(
+  tx: Queryable,
+  key: { roomId: RoomId; position: number; types?: readonly string[] },
+): Promise<StateRecord[]> {
   return tx.query<StateRecord>(
     'get_state_as_of',
     `SELECT ${STATE_COLUMNS} FROM state_intervals i JOIN events e USING (event_nid)
@@ -100,7 +103,10 @@ export interface SlotInterval {
 }
 
 /** Reads how the history visibility and one user's membership changed over time: all that visibility of a whole page needs. */
-export async function getVisibilityHistory(tx: Queryable, key: { roomIds: readonly RoomId[]; userId: string }): Promise<SlotInterval[]> {
+export async function getVisibilityHistory(
+  tx: Queryable,
+  key: { roomIds: readonly RoomId[]; userId: string },
+): Promise<SlotInterval[]> {
   return tx.query<SlotInterval>(
     'get_visibility_history',
     `SELECT r.room_id AS "roomId", s.type, i.from_pos AS "fromPos", i.to_pos AS "toPos", e.json

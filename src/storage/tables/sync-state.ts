@@ -10,7 +10,10 @@ const COLUMNS = `r.room_id AS "roomId", r.room_version AS "roomVersion", e.event
   e.state_key AS "stateKey", e.redacted_by AS "redactedBy", e.json`
 
 /** Reads the current member events of pairs of room and user. */
-export async function getMemberEvents(tx: Queryable, pairs: readonly { readonly roomId: string; readonly userId: string }[]): Promise<RoomStateRecord[]> {
+export async function getMemberEvents(
+  tx: Queryable,
+  pairs: readonly { readonly roomId: string; readonly userId: string }[],
+): Promise<RoomStateRecord[]> {
   return tx.query(
     'get_member_events',
     `SELECT ${COLUMNS} FROM unnest($1::text[], $2::text[]) AS n(room_id, user_id)
@@ -28,7 +31,10 @@ export async function getMemberEvents(tx: Queryable, pairs: readonly { readonly 
  */
 export async function getStatesAsOf(
   tx: Queryable,
-  query: { readonly rooms: readonly { readonly roomId: string; readonly position: number }[]; readonly members: readonly string[] | undefined },
+  query: {
+    readonly rooms: readonly { readonly roomId: string; readonly position: number }[]
+    readonly members: readonly string[] | undefined
+  },
 ): Promise<RoomStateRecord[]> {
   return tx.query(
     'get_states_as_of',

@@ -34,7 +34,10 @@ export async function getDirectoryEvents(
 }
 
 /** Reads the current join rules and history visibility of rooms, as events. */
-export async function getRoomPublicity(tx: Queryable, roomNids: readonly number[]): Promise<{ roomNid: number; type: string; json: string }[]> {
+export async function getRoomPublicity(
+  tx: Queryable,
+  roomNids: readonly number[],
+): Promise<{ roomNid: number; type: string; json: string }[]> {
   return tx.query(
     'get_room_publicity',
     `SELECT i.room_nid AS "roomNid", s.type, e.json
@@ -46,7 +49,10 @@ export async function getRoomPublicity(tx: Queryable, roomNids: readonly number[
 }
 
 /** Notes which of the rooms let everyone find their members. */
-export async function setPublicRooms(tx: Queryable, rooms: { publicNids: readonly number[]; otherNids: readonly number[] }): Promise<void> {
+export async function setPublicRooms(
+  tx: Queryable,
+  rooms: { publicNids: readonly number[]; otherNids: readonly number[] },
+): Promise<void> {
   await tx.query(
     'set_public_rooms',
     `WITH gone AS (DELETE FROM user_directory_public_rooms WHERE room_nid = ANY($2))
@@ -66,7 +72,11 @@ export async function getPublicRooms(tx: Queryable, roomNids: readonly number[])
 }
 
 /** Puts users into the directory; each at most once. Rows without a name leave the name that is there. */
-export async function upsertDirectoryUsers(tx: Queryable, rows: readonly DirectoryRow[], options: { keepNames: boolean }): Promise<void> {
+export async function upsertDirectoryUsers(
+  tx: Queryable,
+  rows: readonly DirectoryRow[],
+  options: { keepNames: boolean },
+): Promise<void> {
   if (rows.length === 0) return
   await tx.query(
     'upsert_directory_users',
@@ -75,7 +85,13 @@ export async function upsertDirectoryUsers(tx: Queryable, rows: readonly Directo
      ON CONFLICT (user_id) DO UPDATE
        SET display_name = EXCLUDED.display_name, avatar_url = EXCLUDED.avatar_url, search_text = EXCLUDED.search_text
        WHERE NOT $5`,
-    [rows.map((row) => row.userId), rows.map((row) => row.displayName), rows.map((row) => row.avatarUrl), rows.map((row) => row.searchText), options.keepNames],
+    [
+      rows.map((row) => row.userId),
+      rows.map((row) => row.displayName),
+      rows.map((row) => row.avatarUrl),
+      rows.map((row) => row.searchText),
+      options.keepNames,
+    ],
   )
 }
 
@@ -117,8 +133,16 @@ export async function searchDirectory(
         d.display_name IS NULL, d.avatar_url IS NULL, d.user_id
       LIMIT $10`,
     [
-      search.userId, search.patterns[0], search.patterns.slice(1), escapeLike(search.term), search.serverName, search.isEveryoneVisible,
-      search.isRemoteExcluded, search.areLockedShown, search.isLocalPreferred, search.limit,
+      search.userId,
+      search.patterns[0],
+      search.patterns.slice(1),
+      escapeLike(search.term),
+      search.serverName,
+      search.isEveryoneVisible,
+      search.isRemoteExcluded,
+      search.areLockedShown,
+      search.isLocalPreferred,
+      search.limit,
     ],
   )
 }

@@ -54,7 +54,9 @@ export const getAccountData = clientEndpoint({
     const userId = parseOwnUserId(params.userId, requester)
     // Push rules have their own tables and their own service.
     const contentJson =
-      params.type === 'm.push_rules' ? await ctx.pushRules.getAccountDataJson(userId) : await ctx.accountData.get(userId, params.type)
+      params.type === 'm.push_rules'
+        ? await ctx.pushRules.getAccountDataJson(userId)
+        : await ctx.accountData.get(userId, params.type)
     if (contentJson === undefined) throw new MatrixError('M_NOT_FOUND', 'Account data not found')
     return new SerializedJson(contentJson)
   },

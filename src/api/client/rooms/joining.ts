@@ -44,6 +44,12 @@ export const joinRoom = clientEndpoint({
 
 /** What else the body holds goes into the member event, as at Synapse; what the server decides does not. */
 function joinContent(body: object): JsonObject {
-  const { membership: _membership, displayname: _name, avatar_url: _avatar, third_party_signed: _signed, ...content } = body as JsonObject
+  const {
+    membership: _membership,
+    displayname: _name,
+    avatar_url: _avatar,
+    third_party_signed: _signed,
+    ...content
+  } = body as JsonObject
   return content
 }

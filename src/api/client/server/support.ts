@@ -14,7 +14,11 @@ export const getWellknownSupport = clientEndpoint({
     if (contact === undefined) throw new MatrixError('M_NOT_FOUND', 'No support information available')
     if (/^https?:\/\//.test(contact)) return { support_page: contact }
     const address = contact.replace(/^mailto:/, '')
-    const way = isValidUserId(address) ? { matrix_id: address } : /^[^@\s]+@[^@\s]+$/.test(address) ? { email_address: address } : undefined
+    const way = isValidUserId(address)
+      ? { matrix_id: address }
+      : /^[^@\s]+@[^@\s]+$/.test(address)
+        ? { email_address: address }
+        : undefined
     if (!way) throw new MatrixError('M_NOT_FOUND', 'No support information available')
     return { contacts: [{ ...way, role: 'm.role.admin' }] }
   },

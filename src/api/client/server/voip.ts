@@ -11,7 +11,8 @@ export const getTurnServer = clientEndpoint({
   auth: 'guest',
   async handler({ requester }, ctx) {
     const options = ctx.config.users
-    if (requester.isGuest && !options.turnAllowGuests) throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 'Guest access not allowed')
+    if (requester.isGuest && !options.turnAllowGuests)
+      throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 'Guest access not allowed')
     const credentials = computeTurnCredentials(options, requester.userId, ctx.clock.nowMs())
     if (!credentials) throw new MatrixError('M_NOT_FOUND', 'This server has no TURN servers')
     return credentials

@@ -17,7 +17,11 @@ export const setPresence = clientEndpoint({
     status_msg: Type.Optional(Type.Union([Type.String(), Type.Null()])),
   }),
   async handler({ params, body, requester }, ctx) {
-    await ctx.presence.set(requester, { userId: parseUserId(params.userId), state: body.presence, statusMsg: body.status_msg ?? undefined })
+    await ctx.presence.set(requester, {
+      userId: parseUserId(params.userId),
+      state: body.presence,
+      statusMsg: body.status_msg ?? undefined,
+    })
     return {}
   },
 })

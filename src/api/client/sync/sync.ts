@@ -24,16 +24,18 @@ export const sync = clientEndpoint({
     'org.matrix.msc4222.use_state_after': Type.Optional(Type.Boolean()),
   }),
   async handler({ query, requester, request }, context) {
-    return new SerializedJson(await context.sync.sync({
-      requester,
-      since: query.since === undefined || query.since === '' ? undefined : parseSyncToken(query.since),
-      filter: await readFilter(query.filter, requester.userId, context),
-      timeoutMs: query.timeout ?? 0,
-      isFullState: query.full_state ?? false,
-      usesStateAfter: query.use_state_after ?? query['org.matrix.msc4222.use_state_after'] ?? false,
-      setPresence: query.set_presence ?? 'online',
-      signal: request.signal,
-    }))
+    return new SerializedJson(
+      await context.sync.sync({
+        requester,
+        since: query.since === undefined || query.since === '' ? undefined : parseSyncToken(query.since),
+        filter: await readFilter(query.filter, requester.userId, context),
+        timeoutMs: query.timeout ?? 0,
+        isFullState: query.full_state ?? false,
+        usesStateAfter: query.use_state_after ?? query['org.matrix.msc4222.use_state_after'] ?? false,
+        setPresence: query.set_presence ?? 'online',
+        signal: request.signal,
+      }),
+    )
   },
 })
 

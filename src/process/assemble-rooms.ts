@@ -1,5 +1,6 @@
 import type { EventsWriter } from '../services/events/event-intent.ts'
 import { EventPersister } from '../services/events/event-persister.ts'
+import { readEventsStream } from '../services/events/event-stream-reader.ts'
 import { NidAllocator } from '../services/events/nid-allocator.ts'
 import { RoomModels } from '../services/events/room-models.ts'
 import type { PushActionCalculator } from '../services/push/push-actions.ts'
@@ -15,6 +16,7 @@ export function assembleRooms(core: Core, deps: { pushActions: PushActionCalcula
   const { database, hub, clock, random, serverName, signingKey, events } = core
   const models = new RoomModels({ database })
   const nids = new NidAllocator({ database })
+  readEventsStream(hub, database)
   const writer = new EventPersister({
     database,
     hub,

@@ -68,7 +68,7 @@ export class Database implements Queryable {
     this.#onError = deps.onError
     this.#transactions = new pg.Pool({ ...this.#clientConfig(), max: Math.max(1, max - sharedCount), idleTimeoutMillis: 60_000 })
     this.#transactions.on('error', deps.onError)
-    this.#shared = new Array<undefined>(sharedCount).fill(undefined)
+    this.#shared = Array.from({ length: sharedCount }, () => undefined)
   }
 
   #clientConfig(): pg.ClientConfig & { pipeline: boolean } {

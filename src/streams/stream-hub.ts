@@ -112,6 +112,16 @@ export class StreamHub {
     return new Promise((resolve) => lane.awaited.push({ position, resolve }))
   }
 
+  /** Reads the lane's rows up to a position from the database: for a commit whose answer was lost, but that was made. */
+  async catchUp(name: StreamName, laneNumber: number, upTo: number): Promise<void> {
+    const state = this.#state(name)
+    const lane = state.lanes[laneNumber]
+    if (!lane || !state.readSince || lane.head >= upTo) return
+    const prev = lane.head
+    const rows = await state.readSince(laneNumber, prev as StreamPosition, upTo as StreamPosition)
+    this.apply({ stream: name, lane: laneNumber, prev, rows, head: upTo })
+  }
+
   #notify(state: StreamState, lane: LaneState): void {
     for (let index = lane.awaited.length - 1; index >= 0; index--) {
       const one = lane.awaited[index]

@@ -31,9 +31,9 @@ describe('Lanes (I1: within one lane, commit order is position order)', () => {
     const random = new SeededRandom(SEED)
     const written = new Set<number>()
     const links: { prev: number; last: number }[] = []
-    let isOver = false
+    const over = new AbortController()
     const write = async (): Promise<void> => {
-      while (!isOver) {
+      while (!over.signal.aborted) {
         const count = 1 + random.below(5)
         const [before, after, isRolledBack] = [random.below(4), random.below(4), random.chance(0.15)]
         const claim = await database
@@ -72,7 +72,7 @@ describe('Lanes (I1: within one lane, commit order is position order)', () => {
       await poll()
       await sleep(2)
     }
-    isOver = true
+    over.abort()
     await Promise.all(writers)
     await poll()
     expect(written.size).toBeGreaterThan(100)

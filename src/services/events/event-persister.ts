@@ -80,6 +80,8 @@ export class EventPersister implements EventsWriter {
   readonly #lane = 0
   readonly #queue: Job[] = []
   #isRunning = false
+  /** Requests with a transaction id that have no answer yet: the same one again waits for the same answer. */
+  readonly #underWay = new Map<string, Promise<JobResult>>()
 
   constructor(deps: EventPersisterDeps) {
     this.#deps = deps
@@ -116,8 +118,13 @@ export class EventPersister implements EventsWriter {
       model: undefined,
       redactionTargets: new Map(),
     }
-    await this.#prepareAndQueue(job)
-    return job.done.promise
+    const key = transactionKeyOf(job)
+    const underWay = key === undefined ? undefined : this.#underWay.get(key)
+    if (underWay) return underWay
+    const result = this.#prepareAndQueue(job).then(() => job.done.promise)
+    if (key === undefined) return result
+    this.#underWay.set(key, result)
+    return result.finally(() => this.#underWay.delete(key))
   }
 
   /** Loads what building needs; building itself then runs without waiting. */
@@ -143,8 +150,15 @@ export class EventPersister implements EventsWriter {
     await Promise.resolve()
     while (this.#queue.length > 0) {
       const jobs = this.#takeBatch()
-      await this.#deps.nids.ensure(jobs.reduce((sum, job) => sum + job.intents.length + 1, 0))
-      await this.#commit(jobs)
+      try {
+        await this.#deps.nids.ensure(jobs.reduce((sum, job) => sum + job.intents.length + 1, 0))
+        await this.#commit(jobs)
+      } catch (error) {
+        for (const job of jobs) {
+          if (isConnectionLost(error)) this.#retry(job, error)
+          else job.done.reject(error)
+        }
+      }
     }
     this.#isRunning = false
   }
@@ -305,6 +319,8 @@ export class EventPersister implements EventsWriter {
         // The COMMIT may have arrived. Event ids tell.
         const stored = await this.#deps.events.getEvents(one.pending.map((pending) => pending.event.eventId))
         if (one.pending.length > 0 && stored.size === one.pending.length) {
+          const last = Math.max(...[...stored.values()].map((event) => event.position ?? 0))
+          await this.#deps.hub.catchUp('events', this.#lane, last)
           job.done.resolve({
             roomId: one.model.roomId,
             events: one.answers.map((answer) => ({
@@ -350,6 +366,13 @@ export class EventPersister implements EventsWriter {
       RETRY_DELAY_MS * 2 ** job.attempts,
     )
   }
+}
+
+function transactionKeyOf(job: Job): string | undefined {
+  const [intent] = job.intents
+  if (job.intents.length !== 1 || !intent?.transaction) return undefined
+  const { device, id, scope } = intent.transaction
+  return JSON.stringify([job.roomId, intent.sender, device, scope, id])
 }
 
 function newModel(built: BuiltEvent, roomNid: number, roomVersion: RoomVersion): RoomModel {

@@ -46,3 +46,28 @@ export async function insertPushActions(tx: Queryable, actions: readonly NewPush
     ],
   )
 }
+
+export interface PushActionRecord {
+  readonly eventId: string
+  readonly userId: string
+  readonly kind: keyof typeof KINDS
+  readonly isNotify: boolean
+  readonly isHighlight: boolean
+  readonly isClassNotify: boolean
+  readonly isClassHighlight: boolean
+}
+
+/** Reads the rows of the events with after < position <= upTo. */
+export async function getPushActionsSince(
+  tx: Queryable,
+  range: { readonly after: number; readonly upTo: number },
+): Promise<PushActionRecord[]> {
+  return tx.query(
+    'get_push_actions_since',
+    `SELECT a.event_id AS "eventId", a.user_id AS "userId", CASE a.kind WHEN 1 THEN 'join' ELSE 'action' END AS kind, a.is_notify AS "isNotify",
+            a.is_highlight AS "isHighlight", a.is_class_notify AS "isClassNotify", a.is_class_highlight AS "isClassHighlight"
+       FROM events e JOIN rooms r USING (room_nid) JOIN event_push_actions a ON a.room_id = r.room_id AND a.position = e.position
+      WHERE e.lane = 0 AND e.position > $1 AND e.position <= $2`,
+    [range.after, range.upTo],
+  )
+}

@@ -76,14 +76,35 @@ export async function getRecentTimelines(
   )
 }
 
-/** Reads all events of the stream between two positions, for readers with a gap. */
+/** An event with what the events stream tells of it besides. */
+export interface StreamEventRecord extends EventRecord {
+  readonly position: number
+  readonly relationType: string | null
+  readonly relatesTo: string | null
+  /** The event that this redaction redacted. */
+  readonly redacted: EventId | null
+  readonly replacedEventId: EventId | null
+  readonly replacedSender: string | null
+  readonly replacedJson: string | null
+  /** The event raised its room's count of notifying events. */
+  readonly isNotifying: boolean
+}
+
+/** Reads all events of the stream with after < position <= upTo, for readers with a gap. */
 export async function getEventsSince(
   tx: Queryable,
   range: { lane: number; after: number; upTo: number },
-): Promise<(EventRecord & { position: number })[]> {
+): Promise<StreamEventRecord[]> {
   return tx.query(
     'get_events_since',
-    `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid) WHERE e.lane = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position`,
+    `SELECT ${EVENT_COLUMNS}, e.relation_type AS "relationType", e.relates_to AS "relatesTo", t.event_id AS redacted,
+            p.event_id AS "replacedEventId", p.sender AS "replacedSender", p.json AS "replacedJson",
+            e.notify_ordinal > coalesce((SELECT b.notify_ordinal FROM events b WHERE b.room_nid = e.room_nid AND b.position < e.position
+                                          ORDER BY b.position DESC LIMIT 1), 0) AS "isNotifying"
+       FROM events e JOIN rooms r USING (room_nid)
+       LEFT JOIN events t ON t.event_id = e.redacts AND t.redacted_by = e.event_id
+       LEFT JOIN events p ON p.event_nid = e.replaces_nid
+      WHERE e.lane = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position`,
     [range.lane, range.after, range.upTo],
   )
 }

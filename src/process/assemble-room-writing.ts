@@ -37,7 +37,6 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
   const { roomSlots: slots, roomAliases: aliases, roomDirectory } = directory
   const { rooms, ratelimits } = config
   const { profiles } = userData
-  const showsInvitedProfile = rooms.includeProfileDataOnInvite
   const invites = new InvitePolicy({
     accountData: userData.accountData,
     rateLimiter,
@@ -52,24 +51,7 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
     accountData: userData.accountData,
     pushRules: deps.push.pushRules,
   })
-  const membershipChanges = new MembershipChanges({
-    writer,
-    memberships,
-    slots,
-    profiles,
-    invites,
-    rateLimiter,
-    restrictedJoins: new RestrictedJoins({ memberships, serverName }),
-    onSucceeded: (userId, succession) =>
-      core.background.run('transfer_room_settings', () => settings.transfer([userId], succession)),
-    options: {
-      serverName,
-      showsInvitedProfile,
-      forgetsOnLeave: rooms.forgetRoomsOnLeave,
-      allowsPerRoomProfiles: rooms.allowPerRoomProfiles,
-      limits: { joins: ratelimits.rcJoins.local, joinsPerRoom: ratelimits.rcJoinsPerRoom, messages: ratelimits.rcMessage },
-    },
-  })
+  const membershipChanges = assembleMembershipChanges(core, deps, { invites, settings })
   const roomCreation = new RoomCreation({
     writer,
     aliases,
@@ -79,7 +61,7 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
     directory: roomDirectory,
     options: {
       serverName,
-      showsInvitedProfile,
+      showsInvitedProfile: rooms.includeProfileDataOnInvite,
       defaultRoomVersion: rooms.defaultRoomVersion,
       limit: ratelimits.rcRoomCreation,
       encryptedRooms: rooms.encryptionEnabledByDefaultForRoomType as 'all' | 'invite' | 'off',
@@ -112,6 +94,34 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
       limits: { messages: ratelimits.rcMessage, adminRedactions: ratelimits.rcAdminRedaction },
     }),
   }
+}
+
+/** Joins, leaves, invites and the like; who follows a room to its successor takes their settings along. */
+function assembleMembershipChanges(
+  core: Core,
+  deps: RoomWritingDeps,
+  services: { readonly invites: InvitePolicy; readonly settings: RoomSettingsTransfer },
+): MembershipChanges {
+  const { config, memberships, rateLimiter, serverName, background } = core
+  const { rooms, ratelimits } = config
+  return new MembershipChanges({
+    writer: deps.writer,
+    memberships,
+    slots: deps.directory.roomSlots,
+    profiles: deps.userData.profiles,
+    invites: services.invites,
+    rateLimiter,
+    restrictedJoins: new RestrictedJoins({ memberships, serverName }),
+    onSucceeded: (userId, succession) =>
+      background.run('transfer_room_settings', () => services.settings.transfer([userId], succession)),
+    options: {
+      serverName,
+      showsInvitedProfile: rooms.includeProfileDataOnInvite,
+      forgetsOnLeave: rooms.forgetRoomsOnLeave,
+      allowsPerRoomProfiles: rooms.allowPerRoomProfiles,
+      limits: { joins: ratelimits.rcJoins.local, joinsPerRoom: ratelimits.rcJoinsPerRoom, messages: ratelimits.rcMessage },
+    },
+  })
 }
 
 /** New accounts join rooms, closed ones leave them, changed profiles show in them. */

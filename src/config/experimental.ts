@@ -2,7 +2,7 @@ import { toPlain } from './located.ts'
 import { section } from './option.ts'
 import type { Option } from './option.ts'
 
-/** Switches of `experimental_features`, as they are written. Ask with `isFeatureEnabled`. */
+/** Switches of `experimental_features`, as they are written. */
 export type ExperimentalConfig = Readonly<Record<string, unknown>>
 
 const experimentalFeatures: Option<ExperimentalConfig> = {
@@ -21,8 +21,3 @@ const experimentalFeatures: Option<ExperimentalConfig> = {
 
 /** Proposals that are not in the spec yet. */
 export const experimentalOptions = section('Experimental features', { experimentalFeatures })
-
-/** Tells whether an admin switched an experimental feature on: `isFeatureEnabled(config.experimental, 'msc3814_enabled')`. */
-export function isFeatureEnabled(experimental: ExperimentalConfig, name: string): boolean {
-  return experimental[name] === true
-}

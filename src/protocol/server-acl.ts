@@ -9,9 +9,6 @@ export interface ServerAcl {
   isServerAllowed(serverName: ServerName): boolean
 }
 
-/** What holds in a room without `m.room.server_acl`. */
-export const ALLOW_ALL_SERVERS: ServerAcl = { isServerAllowed: () => true }
-
 const IPV4 = /^[0-9]{1,3}(?:\.[0-9]{1,3}){3}$/
 
 /** Compiles the content of an `m.room.server_acl` event. Spec: client-server-api § Server Access Control Lists. */
@@ -22,7 +19,7 @@ export function compileServerAcl(content: JsonObject): ServerAcl {
   return {
     isServerAllowed(serverName) {
       const host = hostOf(serverName)
-      // The specification's steps 2 to 5; step 1 is `ALLOW_ALL_SERVERS`.
+      // The specification's steps 2 to 5; step 1 (no such event) is the caller's.
       if (!allowsIpLiterals && isIpLiteral(host)) return false
       if (deny.matches(host)) return false
       return allow.matches(host)

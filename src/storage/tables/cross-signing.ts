@@ -74,13 +74,3 @@ export async function getKeySignatures(tx: Queryable, userIds: readonly UserId[]
     [userIds, viewerId],
   )
 }
-
-/** Deletes a user's cross-signing keys and all signatures made by or on them. */
-export async function deleteCrossSigning(tx: Queryable, userId: UserId): Promise<void> {
-  await tx.query(
-    'delete_cross_signing',
-    `WITH by_user AS (DELETE FROM key_signatures WHERE signer_user_id = $1 OR target_user_id = $1)
-     DELETE FROM cross_signing_keys WHERE user_id = $1`,
-    [userId],
-  )
-}

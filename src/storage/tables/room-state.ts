@@ -49,49 +49,6 @@ export async function getCurrentState(tx: Queryable, roomNid: number): Promise<S
   )
 }
 
-/** Reads a room's state as of a position: what held after the event at that position. With `types` only those types. */
-export async function getStateAsOf(
-  tx: Queryable,
-  key: { roomId: RoomId; position: number; types?: readonly string[] },
-): Promise<StateRecord[]> {
-  return tx.query<StateRecord>(
-    'get_state_as_of',
-    `SELECT ${STATE_COLUMNS} FROM state_intervals i JOIN events e USING (event_nid)
-      WHERE i.room_nid = (SELECT room_nid FROM rooms WHERE room_id = $1) AND i.from_pos <= $2 AND i.to_pos > $2
-        AND ($3::text[] IS NULL OR e.type = ANY($3))`,
-    [key.roomId, key.position, key.types ?? null],
-  )
-}
-
-/** Reads single slots as of a position. */
-export async function getSlotsAsOf(
-  tx: Queryable,
-  key: { roomId: RoomId; position: number; slots: readonly { readonly type: string; readonly stateKey: string }[] },
-): Promise<StateRecord[]> {
-  return tx.query<StateRecord>(
-    'get_slots_as_of',
-    `SELECT ${STATE_COLUMNS} FROM unnest($3::text[], $4::text[]) AS n(type, state_key)
-       JOIN state_slots s ON s.type = n.type AND s.state_key = n.state_key
-       JOIN state_intervals i ON i.slot_nid = s.slot_nid AND i.room_nid = (SELECT room_nid FROM rooms WHERE room_id = $1)
-       JOIN events e USING (event_nid)
-      WHERE i.from_pos <= $2 AND i.to_pos > $2`,
-    [key.roomId, key.position, key.slots.map((slot) => slot.type), key.slots.map((slot) => slot.stateKey)],
-  )
-}
-
-/** Reads what the state changed to in (after, upTo]: for each slot that changed, what it held at `upTo`. */
-export async function getStateDelta(
-  tx: Queryable,
-  range: { roomIds: readonly RoomId[]; after: number; upTo: number },
-): Promise<(StateRecord & { roomId: RoomId })[]> {
-  return tx.query(
-    'get_state_delta',
-    `SELECT r.room_id AS "roomId", ${STATE_COLUMNS} FROM rooms r JOIN state_intervals i USING (room_nid) JOIN events e USING (event_nid)
-      WHERE r.room_id = ANY($1) AND i.from_pos > $2 AND i.from_pos <= $3 AND i.to_pos > $3`,
-    [range.roomIds, range.after, range.upTo],
-  )
-}
-
 /** One value of a slot over time: it held for from <= position < to. */
 export interface SlotInterval {
   readonly roomId: RoomId

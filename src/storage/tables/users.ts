@@ -74,16 +74,6 @@ export async function getActiveUsers(tx: Queryable, userIds: readonly UserId[]):
   return rows.map((row) => row.userId)
 }
 
-/** Tells which of the users asked for their messages to be erased. */
-export async function getErasedUsers(tx: Queryable, userIds: readonly UserId[]): Promise<UserId[]> {
-  const rows = await tx.query<{ userId: UserId }>(
-    'get_erased_users',
-    'SELECT user_id AS "userId" FROM users WHERE user_id = ANY($1) AND is_erased',
-    [userIds],
-  )
-  return rows.map((row) => row.userId)
-}
-
 /** Replaces the hash of a password; undefined takes the password away. */
 export async function updatePasswordHash(tx: Queryable, userId: UserId, passwordHash: string | undefined): Promise<void> {
   await tx.query('update_password_hash', 'UPDATE users SET password_hash = $2 WHERE user_id = $1', [userId, passwordHash ?? null])

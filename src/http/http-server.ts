@@ -8,7 +8,8 @@ import type { Endpoint, HttpMethod, HttpRequest, HttpResponse } from './endpoint
 
 const HEADERS_BYTES_MAX = 32 * 1024
 const PARAM_CHARS_MAX = 4096
-const REQUEST_TIMEOUT_MS = 120_000
+/** The whole request, body included: an upload of 50 MB over a slow line is well inside. */
+const REQUEST_TIMEOUT_MS = 900_000
 /** Spec: client-server-api § Web Browser Clients. */
 const CORS_HEADERS = {
   'access-control-allow-origin': '*',

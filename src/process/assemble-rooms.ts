@@ -10,6 +10,8 @@ import type { Core } from './assemble-core.ts'
 export interface RoomServices {
   readonly models: RoomModels
   readonly writer: EventsWriter
+  /** Waits until everything that was accepted is committed or refused. */
+  drain(): Promise<void>
 }
 
 export function assembleRooms(core: Core, deps: { pushActions: PushActionCalculator }): RoomServices {
@@ -29,5 +31,5 @@ export function assembleRooms(core: Core, deps: { pushActions: PushActionCalcula
     serverName,
     signingKey,
   })
-  return { models, writer }
+  return { models, writer, drain: () => writer.drain() }
 }

@@ -73,7 +73,7 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
       config,
       clock,
       rateLimiter,
-    } as unknown as ClientContext,
+    },
     async start() {
       for (const { name, lane, head } of await getLaneHeads(database)) hub.setHead(name as StreamName, lane, head)
       await encryption.start()
@@ -88,6 +88,7 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
       await userData.stop()
       await accounts.stop()
       await background.drain()
+      await rooms.drain()
       hub.close()
       await database.close()
     },

@@ -82,6 +82,7 @@ export class EventPersister implements EventsWriter {
   #isRunning = false
   /** Requests with a transaction id that have no answer yet: the same one again waits for the same answer. */
   readonly #underWay = new Map<string, Promise<JobResult>>()
+  readonly #jobs = new Set<Promise<JobResult>>()
 
   constructor(deps: EventPersisterDeps) {
     this.#deps = deps
@@ -121,7 +122,10 @@ export class EventPersister implements EventsWriter {
     const key = transactionKeyOf(job)
     const underWay = key === undefined ? undefined : this.#underWay.get(key)
     if (underWay) return underWay
-    const result = this.#prepareAndQueue(job).then(() => job.done.promise)
+    const result = this.#prepareAndQueue(job)
+      .then(() => job.done.promise)
+      .finally(() => this.#jobs.delete(result))
+    this.#jobs.add(result)
     if (key === undefined) return result
     this.#underWay.set(key, result)
     return result.finally(() => this.#underWay.delete(key))
@@ -161,6 +165,11 @@ export class EventPersister implements EventsWriter {
       }
     }
     this.#isRunning = false
+  }
+
+  /** Waits until no job is left. New ones must not come any more. */
+  async drain(): Promise<void> {
+    while (this.#jobs.size > 0) await Promise.allSettled(this.#jobs)
   }
 
   #takeBatch(): Job[] {

@@ -23,6 +23,12 @@ function findNode() {
   }
 }
 
+/** Makes programs that we start find the same Node: scripts of packages begin with `#!/usr/bin/env node`. */
+function putFirstInPath(directory) {
+  const others = (process.env.PATH ?? '').split(path.delimiter).filter((entry) => entry !== '' && entry !== directory)
+  process.env.PATH = [directory, ...others].join(path.delimiter)
+}
+
 /** Runs one file of ours on Node 24, in this process when it is one. Ends the process with the file's status. */
 function runOnNode24(file, args) {
   const node = findNode()
@@ -33,6 +39,7 @@ function runOnNode24(file, args) {
     )
     process.exit(1)
   }
+  putFirstInPath(path.dirname(node))
   if (node === process.execPath) {
     const cacheDirectory = path.join(ROOT, 'node_modules', '.cache', 'compile')
     // A second start compiles nothing. Where the folder cannot be written, Node goes on without.

@@ -19,7 +19,7 @@ export interface RoomDirectoryServices {
 export function assembleRoomDirectory(core: Core, deps: { writer: EventsWriter }): RoomDirectoryServices {
   const { config, database, clock, memberships, serverName, logger } = core
   const roomSlots = new RoomSlots({ database })
-  const roomViews = new RoomViews({ database })
+  const roomViews = new RoomViews({ database, hub: core.hub })
   const roomAccess = new RoomAccess({ memberships, views: roomViews })
   return {
     roomSlots,

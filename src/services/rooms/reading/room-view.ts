@@ -1,3 +1,4 @@
+import { LRUCache } from 'lru-cache'
 import { parseHistoryVisibility, parseMembership } from '../../../protocol/history-visibility.ts'
 import type { Membership } from '../../../protocol/history-visibility.ts'
 import type { EventId, RoomId, UserId } from '../../../protocol/ids.ts'
@@ -6,6 +7,7 @@ import type { JsonObject } from '../../../protocol/json.ts'
 import type { Database } from '../../../storage/database.ts'
 import { getVisibilityHistory } from '../../../storage/tables/room-state.ts'
 import type { SlotInterval } from '../../../storage/tables/room-state.ts'
+import type { StreamHub } from '../../../streams/stream-hub.ts'
 import type { StoredEvent } from '../../events/event-reader.ts'
 import { filterVisible } from '../../sync/timeline-loader.ts'
 
@@ -55,17 +57,40 @@ export class RoomView {
   }
 }
 
-/** Reads views, each from one query. */
+/** Rooms whose members' views are kept, and views of each. */
+const ROOMS_MAX = 5000
+const VIEWS_PER_ROOM_MAX = 1000
+
+/** Reads views, each from one query, and keeps them until the visibility or the user's membership changes. */
 export class RoomViews {
   readonly #database: Database
+  readonly #rooms = new LRUCache<string, LRUCache<string, Promise<RoomView>>>({ max: ROOMS_MAX })
 
-  constructor(deps: { database: Database }) {
+  constructor(deps: { database: Database; hub: StreamHub }) {
     this.#database = deps.database
+    deps.hub.onRow('events', (row) => {
+      if (row.type === 'm.room.history_visibility' || row.redacts !== undefined) this.#rooms.delete(row.roomId)
+      else if (row.membership !== undefined && row.stateKey !== undefined) this.#rooms.get(row.roomId)?.delete(row.stateKey)
+    })
   }
 
   /** What the user may see of a room. */
-  async get(userId: UserId, roomId: RoomId): Promise<RoomView> {
-    return new RoomView(userId, await getVisibilityHistory(this.#database, { roomIds: [roomId], userId }))
+  get(userId: UserId, roomId: RoomId): Promise<RoomView> {
+    let views = this.#rooms.get(roomId)
+    if (!views) {
+      views = new LRUCache({ max: VIEWS_PER_ROOM_MAX })
+      this.#rooms.set(roomId, views)
+    }
+    const cached = views.get(userId)
+    if (cached) return cached
+    const loading = getVisibilityHistory(this.#database, { roomIds: [roomId], userId }).then(
+      (history) => new RoomView(userId, history),
+    )
+    const loadingInto = views
+    // A change while this loads takes the entry out: who comes later loads anew.
+    loadingInto.set(userId, loading)
+    loading.catch(() => loadingInto.delete(userId))
+    return loading
   }
 
   /** What the user may see of several rooms, in one query. */

@@ -2,7 +2,7 @@ import type { EventId, RoomId, UserId } from '../../protocol/ids.ts'
 import { isJsonObject } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
 import { getEventsByNid } from '../../storage/tables/events.ts'
-import { getChildSummaries, getLatestEdits } from '../../storage/tables/relations.ts'
+import { getChildSummaries, getLatestEdits, getParentsWithChildren } from '../../storage/tables/relations.ts'
 import type { ChildSummary, ParentEvent } from '../../storage/tables/relations.ts'
 import type { ClientEvents, RelationBundler, Viewer } from '../events/client-events.ts'
 import type { EventReader, StoredEvent } from '../events/event-reader.ts'
@@ -19,7 +19,8 @@ export interface RelationBundlesDeps {
 }
 
 /**
- * Bundles edits, threads and references with the events of a page, in four queries at most for a page of any size.
+ * Bundles edits, threads and references with the events of a page of any size: in one query where nothing is related, in five
+ * at most.
  * Spec: client-server-api § Aggregations of child events.
  */
 export class RelationBundles implements RelationBundler {
@@ -30,8 +31,14 @@ export class RelationBundles implements RelationBundler {
   }
 
   async getBundles(events: readonly StoredEvent[], viewer: Viewer): Promise<ReadonlyMap<EventId, string>> {
-    const bundled = events.filter(mayHaveBundle)
-    if (bundled.length === 0) return new Map()
+    const candidates = events.filter(mayHaveBundle)
+    if (candidates.length === 0) return new Map()
+    const nids = await getParentsWithChildren(
+      this.#deps.database,
+      candidates.map((stored) => stored.eventNid),
+    )
+    if (nids.size === 0) return new Map()
+    const bundled = candidates.filter((stored) => nids.has(stored.eventNid))
     const [parents, ignoredUsers] = await Promise.all([
       this.#getParents(bundled, viewer.userId),
       this.#deps.accountData.getIgnoredUsers(viewer.userId),

@@ -18,6 +18,18 @@ export interface ParentEvent {
   readonly upTo: number
 }
 
+/** Finds those of the events that others relate to in a way that is bundled. Most pages have few or none. */
+export async function getParentsWithChildren(tx: Queryable, eventNids: readonly number[]): Promise<Set<number>> {
+  const rows = await tx.query<{ eventNid: number }>(
+    'get_parents_with_children',
+    `SELECT p.event_nid AS "eventNid" FROM events p WHERE p.event_nid = ANY($1) AND EXISTS (
+        SELECT 1 FROM events c WHERE c.room_nid = p.room_nid AND c.relates_to = p.event_id
+           AND c.relation_type IN ('m.replace', 'm.thread', 'm.reference'))`,
+    [eventNids],
+  )
+  return new Set(rows.map((row) => row.eventNid))
+}
+
 /** What relates to one event, summed up. */
 export interface ChildSummary {
   readonly parentId: string

@@ -1,3 +1,4 @@
+import { isConnectionLost } from '../storage/database.ts'
 import type { Database, Queryable } from '../storage/database.ts'
 import { createDeferred } from '../util/deferred.ts'
 import type { Deferred } from '../util/deferred.ts'
@@ -124,8 +125,8 @@ export interface LaneClaim {
 }
 
 /**
- * Claims positions and runs the statements that `write` issues, in one burst. When a statement fails, the positions are lost
- * for good; the hub is told, so that nobody waits for them. Throws the first statement's error.
+ * Claims positions and runs the statements that `write` issues, in one burst. When the server refuses a statement, the positions
+ * are lost for good; the hub is told, so that nobody waits for them. Throws the first statement's error.
  */
 export async function writeTail(
   database: Database,
@@ -142,7 +143,8 @@ export async function writeTail(
       if (first?.status === 'rejected') throw first.reason
       const failed = settled.find((one) => one.status === 'rejected')
       if (failed) {
-        lost = await claimed
+        // After a lost connection nobody knows: the COMMIT went out in the same packet. Then the gap's read decides.
+        if (!isConnectionLost(failed.reason)) lost = await claimed
         throw failed.reason
       }
       return { claim: await claimed, results: settled.map((one) => (one as PromiseFulfilledResult<unknown>).value) }

@@ -69,7 +69,8 @@ test('names are checked', async () => {
   expect(await client.get(available('free'))).toEqual({ available: true })
   await client.fails(400, 'M_USER_IN_USE', 'GET', available('TAKEN'))
   for (const odd of ['a,b', '@a:b', 'ä', '_bridge', '12345', '', 'x'.repeat(256), 'nul\u0000']) {
-    await client.fails(400, 'M_INVALID_USERNAME', 'GET', available(odd))
+    // No path or query holds U+0000: that is refused before anybody looks at names.
+    await client.fails(400, odd.includes('\u0000') ? 'M_INVALID_PARAM' : 'M_INVALID_USERNAME', 'GET', available(odd))
     await client.fails(400, 'M_INVALID_USERNAME', 'POST', REGISTER, {
       body: { username: odd, password: 'x', auth: { type: 'm.login.dummy' } },
     })

@@ -48,7 +48,7 @@ export class TimelineWriter {
     const texts = await this.#clientEvents.serialize(
       pairs.map((pair) => pair.stored),
       viewer,
-      { omitRoomId: true },
+      { omitRoomId: true, memberships: new Map(pairs.map(({ item, stored }) => [stored.event.eventId, item.membership])) },
     )
     for (const [index, { item }] of pairs.entries()) written.set(item, texts[index] ?? '')
   }
@@ -57,7 +57,7 @@ export class TimelineWriter {
 function writeRecent(item: TimelineItem, viewer: Viewer, nowMs: number): string {
   const row = item.recent?.row
   if (!row) return ''
-  let json = `${row.clientJson},"unsigned":{"age":${Math.max(0, nowMs - row.originServerTs)}`
+  let json = `${row.clientJson},"unsigned":{"membership":"${item.membership}","age":${Math.max(0, nowMs - row.originServerTs)}`
   if (row.transaction && row.sender === viewer.userId && row.transaction.deviceId === viewer.transactionDevice) {
     json += `,"transaction_id":${JSON.stringify(row.transaction.transactionId)}`
   }

@@ -138,6 +138,10 @@ export class RoomSections {
         { checksVisibility: true },
       ),
     ])
+    if (since) {
+      // Who just came knows that there was a time before: clients then ask for the members anew. Behaviour of Synapse.
+      for (const roomId of plan.newlyJoined) others.set(roomId, { items: others.get(roomId)?.items ?? [], isLimited: true })
+    }
     return new Map([...joined, ...others])
   }
 

@@ -130,5 +130,5 @@ function addPlace(
   if (place.membership === 'invite') {
     if (!options.ignored.has(place.sender)) plan.invited.push(entry)
   } else if (place.membership === 'knock') plan.knocked.push(entry)
-  else if (options.includesLeft && !place.isForgotten) plan.left.push({ ...entry, isWhole: options.isWhole })
+  else if (options.includesLeft && !(place.isForgotten && options.isWhole)) plan.left.push({ ...entry, isWhole: options.isWhole })
 }

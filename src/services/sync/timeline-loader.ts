@@ -1,5 +1,6 @@
 import type { EventFilter } from '../../protocol/filters/event-filter.ts'
 import { canSeeEvents, parseHistoryVisibility, parseMembership } from '../../protocol/history-visibility.ts'
+import type { Membership } from '../../protocol/history-visibility.ts'
 import type { RoomId, UserId } from '../../protocol/ids.ts'
 import { isJsonObject } from '../../protocol/json.ts'
 import type { JsonObject } from '../../protocol/json.ts'
@@ -24,6 +25,8 @@ export interface TimelineItem {
   readonly sender: string
   readonly recent: RecentEvent | undefined
   readonly stored: StoredEvent | undefined
+  /** The reader's membership after the event, for `unsigned.membership` (MSC4115). */
+  readonly membership: string
 }
 
 export interface Timeline {
@@ -104,7 +107,7 @@ export class TimelineLoader {
       for (const range of ranges) {
         const page = (byRoom.get(range.roomId) ?? []).filter((record) => record.position > range.after)
         const items = page.map((record) => itemOfStored(this.#events.remember(record), record.position)).reverse()
-        const visible = filterVisible(items, histories?.get(range.roomId), wish).filter((item) =>
+        const visible = readerItems(items, histories?.get(range.roomId), wish).filter((item) =>
           isWanted(item, range.roomId, wish),
         )
         timelines.set(range.roomId, cut(visible, wish.filter.limit))
@@ -132,7 +135,7 @@ export class TimelineLoader {
         limit: pageSize,
       })
       const items = records.map((record) => itemOfStored(this.#events.remember(record), record.position))
-      found.push(...filterVisible(items, history, wish).filter((item) => isWanted(item, range.roomId, wish)))
+      found.push(...readerItems(items, history, wish).filter((item) => isWanted(item, range.roomId, wish)))
       if (records.length < pageSize) return cut(found.reverse(), wish.filter.limit)
       if (found.length > wish.filter.limit) break
       high = (records.at(-1)?.position ?? 1) - 1
@@ -152,12 +155,12 @@ function cut(items: readonly TimelineItem[], limit: number): Timeline {
 
 function itemOfRecent(recent: RecentEvent): TimelineItem {
   const { eventId, type, stateKey, sender } = recent.row
-  return { position: recent.position, eventId, type, stateKey, sender, recent, stored: undefined }
+  return { position: recent.position, eventId, type, stateKey, sender, recent, stored: undefined, membership: 'join' }
 }
 
 function itemOfStored(stored: StoredEvent, position: number): TimelineItem {
   const { eventId, type, stateKey, sender } = stored.event
-  return { position, eventId, type, stateKey, sender, recent: undefined, stored }
+  return { position, eventId, type, stateKey, sender, recent: undefined, stored, membership: 'join' }
 }
 
 function isWanted(item: TimelineItem, roomId: RoomId, wish: TimelineWish): boolean {
@@ -174,14 +177,32 @@ function contentOf(item: TimelineItem): JsonObject | undefined {
   return isJsonObject(content) ? content : undefined
 }
 
+/** What the reader may see, with their membership at each event. Without a history they were joined all the time. */
+function readerItems(
+  items: readonly TimelineItem[],
+  history: readonly SlotInterval[] | undefined,
+  wish: TimelineWish,
+): readonly TimelineItem[] {
+  if (history === undefined) return items
+  const memberships = membershipsOf(history)
+  return filterVisible(items, history, wish).map((item) => ({
+    ...item,
+    membership: memberships.findLast((entry) => entry.fromPos <= item.position)?.membership ?? 'leave',
+  }))
+}
+
+function membershipsOf(history: readonly SlotInterval[]): { fromPos: number; membership: Membership }[] {
+  return history
+    .filter((interval) => interval.type === 'm.room.member')
+    .map((interval) => ({ fromPos: interval.fromPos, membership: parseMembership(contentOfJson(interval.json)) }))
+}
+
 /** Leaves out what the user may not see, from the intervals of visibility and of the user's membership. */
 export function filterVisible<
   Item extends { readonly position: number; readonly type: string; readonly stateKey: string | undefined },
 >(items: readonly Item[], history: readonly SlotInterval[] | undefined, reader: { readonly userId: UserId }): readonly Item[] {
   if (history === undefined) return items
-  const memberships = history
-    .filter((interval) => interval.type === 'm.room.member')
-    .map((interval) => ({ fromPos: interval.fromPos, membership: parseMembership(contentOfJson(interval.json)) }))
+  const memberships = membershipsOf(history)
   const visibilities = history
     .filter((interval) => interval.type === 'm.room.history_visibility')
     .map((interval) => ({ fromPos: interval.fromPos, visibility: parseHistoryVisibility(contentOfJson(interval.json)) }))

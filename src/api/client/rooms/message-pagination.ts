@@ -22,7 +22,8 @@ export const getRoomEvents = clientEndpoint({
   query: Type.Object({
     from: Type.Optional(Type.String({ maxLength: TOKEN_CHARACTERS_MAX })),
     to: Type.Optional(Type.String({ maxLength: TOKEN_CHARACTERS_MAX })),
-    dir: Type.Union([Type.Literal('b'), Type.Literal('f')]),
+    // The specification requires it; clients that leave it out read forwards, as from Synapse.
+    dir: Type.Union([Type.Literal('b'), Type.Literal('f')], { default: 'f' }),
     limit: Type.Optional(Type.Integer()),
     filter: Type.Optional(Type.String({ maxLength: FILTER_CHARACTERS_MAX })),
   }),

@@ -74,7 +74,7 @@ test('initial_state goes before the preset, name and topic before initial_state'
 })
 
 test('requests that contradict themselves make no room', async () => {
-  await using server = await TestServer.start()
+  await using server = await TestServer.start({ config: { room_list_publication_rules: [{ action: 'deny' }] } })
   const [alice, bob] = await Promise.all([server.register('alice'), server.register('bob')])
   await alice.createRoom({ room_alias_name: 'taken' })
   const cases: readonly [Record<string, unknown>, number, string][] = [

@@ -1,3 +1,4 @@
+import type { UserId } from '../protocol/ids.ts'
 import { EventCreator } from '../services/events/event-creator.ts'
 import type { EventsWriter } from '../services/events/event-intent.ts'
 import { AccountRooms } from '../services/rooms/account-rooms.ts'
@@ -8,6 +9,7 @@ import { RestrictedJoins } from '../services/rooms/restricted-joins.ts'
 import { RoomCreation } from '../services/rooms/room-creation.ts'
 import { RoomUpgrade } from '../services/rooms/room-upgrade.ts'
 import { RoomSettingsTransfer } from '../services/rooms/settings-transfer.ts'
+import type { Succession } from '../services/rooms/settings-transfer.ts'
 import type { AccountServices } from './assemble-accounts.ts'
 import type { Core } from './assemble-core.ts'
 import type { PushServices } from './assemble-push.ts'
@@ -59,6 +61,7 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
     profiles,
     rateLimiter,
     directory: roomDirectory,
+    onSucceeded: transferringSettings(core, settings),
     options: {
       serverName,
       showsInvitedProfile: rooms.includeProfileDataOnInvite,
@@ -96,13 +99,18 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
   }
 }
 
+function transferringSettings(core: Core, settings: RoomSettingsTransfer): (userId: UserId, succession: Succession) => void {
+  return (userId, succession) =>
+    core.background.run('transfer_room_settings', () => settings.transfer([userId], succession))
+}
+
 /** Joins, leaves, invites and the like; who follows a room to its successor takes their settings along. */
 function assembleMembershipChanges(
   core: Core,
   deps: RoomWritingDeps,
   services: { readonly invites: InvitePolicy; readonly settings: RoomSettingsTransfer },
 ): MembershipChanges {
-  const { config, memberships, rateLimiter, serverName, background } = core
+  const { config, memberships, rateLimiter, serverName } = core
   const { rooms, ratelimits } = config
   return new MembershipChanges({
     writer: deps.writer,
@@ -112,8 +120,7 @@ function assembleMembershipChanges(
     invites: services.invites,
     rateLimiter,
     restrictedJoins: new RestrictedJoins({ memberships, serverName }),
-    onSucceeded: (userId, succession) =>
-      background.run('transfer_room_settings', () => services.settings.transfer([userId], succession)),
+    onSucceeded: transferringSettings(core, services.settings),
     options: {
       serverName,
       showsInvitedProfile: rooms.includeProfileDataOnInvite,

@@ -16,6 +16,7 @@ import type { RoomDirectory } from './directory.ts'
 import type { InvitePolicy } from './invite-policy.ts'
 import { newPowerLevels, presetState, putState, topicContent } from './room-creation-state.ts'
 import type { RoomPreset, StateContents } from './room-creation-state.ts'
+import type { Succession } from './settings-transfer.ts'
 
 const INVITES_MAX = 1000
 
@@ -44,6 +45,8 @@ export interface RoomCreationDeps {
   readonly invites: InvitePolicy
   readonly profiles: { getNameAndAvatar(userId: UserId): Promise<NameAndAvatar> }
   readonly rateLimiter: RateLimiter
+  /** A user has made a room that names its predecessor. */
+  readonly onSucceeded: (userId: UserId, succession: Succession) => void
   readonly options: {
     readonly serverName: ServerName
     readonly defaultRoomVersion: string
@@ -90,6 +93,9 @@ export class RoomCreation {
     const roomId = await createRoom(writer, version, intents)
     if (alias !== undefined) await aliases.create({ alias, roomId, creator: requester.userId })
     if (isPublic) await directory.setVisibility({ roomId, isPublic, userId: requester.userId })
+    const predecessor = request.creationContent?.['predecessor']
+    const from = isJsonObject(predecessor) ? predecessor['room_id'] : undefined
+    if (typeof from === 'string') this.#deps.onSucceeded(requester.userId, { from: from as RoomId, to: roomId })
     return roomId
   }
 

@@ -4,13 +4,17 @@ import type { MatrixEvent } from '../../../protocol/events/event.ts'
 import { toClientEventJson } from '../../../protocol/events/client-event.ts'
 import type { RoomId, UserId } from '../../../protocol/ids.ts'
 import type { Database } from '../../../storage/database.ts'
+import { getTimeline } from '../../../storage/tables/events.ts'
 import { getMembersAsOf, getRoomSlots, getRoomStateAsOf } from '../../../storage/tables/room-reads.ts'
+import type { RoomStateRow } from '../../../storage/tables/room-reads.ts'
 import { stateRecordToEvent } from '../../events/state-records.ts'
 import type { RoomAccess } from './room-access.ts'
 import { writeStateRow } from './room-messages.ts'
 import { NOW } from './room-slots.ts'
 
 const MXC = /^mxc:\/\//
+/** The create event and its creator's membership. */
+const FOUNDING_EVENTS = 2
 
 export interface MembersRequest {
   readonly roomId: RoomId
@@ -57,7 +61,7 @@ export class RoomStates {
   async getMembers(userId: UserId, request: MembersRequest): Promise<string[]> {
     const { roomId, membership: wanted, notMembership: unwanted } = request
     const { statePosition } = await this.#access.getReading(userId, roomId)
-    const rows = await getMembersAsOf(this.#database, { roomId, position: Math.min(request.at ?? NOW, statePosition) })
+    const rows = await this.#getMemberRows(roomId, Math.min(request.at ?? NOW, statePosition))
     const texts: string[] = []
     for (const row of rows) {
       const event = stateRecordToEvent(row)
@@ -70,6 +74,14 @@ export class RoomStates {
       if (isKept) texts.push(toClientEventJson(event))
     }
     return texts
+  }
+
+  /** A timeline that reaches back to the room's beginning has a token before everything: there the first member counts. */
+  async #getMemberRows(roomId: RoomId, position: number): Promise<RoomStateRow[]> {
+    const rows = await getMembersAsOf(this.#database, { roomId, position })
+    if (rows.length > 0) return rows
+    const beginning = await getTimeline(this.#database, { roomId, low: 1, high: NOW, direction: 'f', limit: FOUNDING_EVENTS })
+    return getMembersAsOf(this.#database, { roomId, position: beginning.at(-1)?.position ?? 0 })
   }
 
   /** Who is joined, with name and avatar. Throws M_FORBIDDEN unless the user is joined. Spec: rooms.yaml, getJoinedMembersByRoom. */

@@ -106,7 +106,9 @@ export class UserFeeds {
     deps.hub.onRow('account_data', (row) => this.#wakeUser(row.userId as UserId))
     deps.hub.onRow('push_rules', (row) => this.#wakeUser(row.userId as UserId))
     deps.hub.onRow('to_device', (row) => this.#wakeUser(row.userId as UserId))
-    deps.hub.onRow('device_lists', (row) => this.#wakeSharing(row.userId as UserId))
+    deps.hub.onRow('device_lists', (row) =>
+      row.viewerId === undefined ? this.#wakeSharing(row.userId as UserId) : this.#wakeUser(row.viewerId as UserId),
+    )
     deps.hub.onRow('presence', (row) => this.#wakeSharing(row.userId as UserId))
   }
 

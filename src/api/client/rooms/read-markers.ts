@@ -15,7 +15,8 @@ export const setReadMarker = clientEndpoint({
   params: Type.Object({ roomId: Type.String() }),
   body: Type.Record(Type.String(), Type.Unknown()),
   async handler({ params, body, requester }, ctx) {
-    const { userId } = requester
+    const { userId, deviceId } = requester
+    ctx.presence.userActive(userId, deviceId)
     const roomId = parseRoomId(params.roomId)
     const fullyRead = parseMarker(body, 'm.fully_read')
     const receipts = READ_RECEIPT_TYPES.map((receiptType) => ({ receiptType, eventId: parseMarker(body, receiptType) }))

@@ -18,7 +18,8 @@ export const postReceipt = clientEndpoint({
   body: Type.Object({ thread_id: Type.Optional(Type.Unknown()) }),
   isBodyOptional: true,
   async handler({ params, body, requester }, ctx) {
-    const { userId } = requester
+    const { userId, deviceId } = requester
+    ctx.presence.userActive(userId, deviceId)
     const roomId = parseRoomId(params.roomId)
     const eventId = parseEventId(params.eventId)
     const threadId = body.thread_id === undefined ? undefined : parseThreadId(body.thread_id)

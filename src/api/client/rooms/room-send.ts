@@ -17,6 +17,7 @@ export const sendMessage = clientEndpoint({
   body: Type.Object({}),
   isCanonicalBody: true,
   async handler({ params, body, requester }, ctx) {
+    ctx.presence.userActive(requester.userId, requester.deviceId)
     const eventId = await ctx.eventCreator.send(requester, {
       roomId: parseRoomId(params.roomId),
       type: params.eventType,

@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 /** unit: beside the code, no database, no network. integration: real servers on one PostgreSQL, made by the global setup. */
@@ -19,8 +20,12 @@ export default defineConfig({
           name: 'integration',
           include: ['tests/{integration,fuzz,crash,clients,blackbox,bench}/**/*.test.ts'],
           globalSetup: ['tests/kit/global-setup.ts'],
-          testTimeout: 30_000,
-          hookTimeout: 60_000,
+          // Generous: two slow cores are shared by servers, PostgreSQL and other test files.
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+          // Each file has servers with connections of their own, and PostgreSQL has 200 for all.
+          maxWorkers: Math.min(4, availableParallelism()),
+          sequence: { groupOrder: 1 },
         },
       },
     ],

@@ -15,7 +15,7 @@ const SEED = environmentNumber('GANGLION_FUZZ_SEED', 1)
 /** Requests under way at once, so that they also meet each other. */
 const CONCURRENCY = 8
 const CHECK_EVERY = 250
-const ANSWER_WITHIN_MS = 5000
+const ANSWER_WITHIN_MS = 15_000
 /** These may wait as long as they are asked to. */
 const LONG_POLLS = new Set(['sync', 'getEvents', 'peekEvents'])
 /** Statuses from 500 on that the specification gives a meaning. */

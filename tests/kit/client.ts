@@ -269,7 +269,7 @@ export class TestClient {
     isEnough: (response: SyncResponse) => boolean,
     options: SyncOptions & { withinMs?: number } = {},
   ): Promise<SyncResponse[]> {
-    const { withinMs = 10_000, ...first } = options
+    const { withinMs = 60_000, ...first } = options
     const deadline = performance.now() + withinMs
     const responses: SyncResponse[] = []
     let since = first.since

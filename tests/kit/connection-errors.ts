@@ -7,7 +7,7 @@ export function isConnectionError(error: unknown): boolean {
 }
 
 /** Tries until an answer comes, as a client does while its server is away. Every other error ends it. */
-export async function untilAnswered<T>(attempt: () => Promise<T>, withinMs = 30_000): Promise<T> {
+export async function untilAnswered<T>(attempt: () => Promise<T>, withinMs = 60_000): Promise<T> {
   const deadline = performance.now() + withinMs
   for (;;) {
     try {

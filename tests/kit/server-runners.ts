@@ -26,7 +26,7 @@ export interface LaunchSettings {
 
 export type ServerRunner = (settings: LaunchSettings) => Promise<RunningTestServer>
 
-const START_TIMEOUT_MS = 30_000
+const START_TIMEOUT_MS = 60_000
 const STOP_TIMEOUT_MS = 15_000
 
 /** Starts the server in this process. */

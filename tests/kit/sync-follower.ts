@@ -32,7 +32,7 @@ export class SyncFollower {
   }
 
   /** Waits until what was expected has come, or for some seconds: what is missing then, the test tells better. */
-  async waitUntil(isComplete: () => boolean, withinMs = 15_000): Promise<void> {
+  async waitUntil(isComplete: () => boolean, withinMs = 60_000): Promise<void> {
     const deadline = performance.now() + withinMs
     while (!isComplete() && performance.now() < deadline)
       await Promise.race([this.#loop, new Promise((resolve) => setTimeout(resolve, 50))])

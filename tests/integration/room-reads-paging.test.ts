@@ -142,6 +142,7 @@ describe('pages of a room', () => {
     expect(await list({ not_membership: 'join' })).toEqual([bob.userId])
     expect(await list({ membership: 'join', not_membership: 'ban' })).toEqual([alice.userId, bob.userId])
     expect(await list({ at: before })).toEqual([alice.userId])
+    expect(await list({ at: 's0' })).toEqual([alice.userId])
     expect(await alice.get(roomPath(other, 'joined_members'))).toMatchObject({ joined: { [alice.userId]: {} } })
   })
 

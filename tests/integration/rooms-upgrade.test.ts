@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { roomPath } from '../kit/client.ts'
 import { TestServer } from '../kit/test-server.ts'
 
@@ -49,4 +49,15 @@ test.each([
   expect(
     await bob.get(`/_matrix/client/v3/user/${encodeURIComponent(bob.userId)}/rooms/${encodeURIComponent(newId)}/tags`),
   ).toEqual({ tags: { 'u.work': { order: 0.5 } } })
+})
+
+test('who makes a room that names its predecessor brings their tags along', async () => {
+  await using server = await TestServer.start()
+  const alice = await server.register('alice')
+  const tagsOf = (roomId: string) =>
+    `/_matrix/client/v3/user/${encodeURIComponent(alice.userId)}/rooms/${encodeURIComponent(roomId)}/tags`
+  const roomId = await alice.createRoom()
+  await alice.put(`${tagsOf(roomId)}/u.work`, { order: 0.5 })
+  const newId = await alice.createRoom({ creation_content: { predecessor: { room_id: roomId } } })
+  await vi.waitFor(async () => expect(await alice.get(tagsOf(newId))).toEqual({ tags: { 'u.work': { order: 0.5 } } }))
 })

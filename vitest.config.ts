@@ -13,6 +13,7 @@ export default defineConfig({
           // Without state of their own, test files can share a thread: a fifth of the time.
           pool: 'threads',
           isolate: false,
+          testTimeout: 60_000,
         },
       },
       {

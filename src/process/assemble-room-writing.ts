@@ -100,8 +100,7 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
 }
 
 function transferringSettings(core: Core, settings: RoomSettingsTransfer): (userId: UserId, succession: Succession) => void {
-  return (userId, succession) =>
-    core.background.run('transfer_room_settings', () => settings.transfer([userId], succession))
+  return (userId, succession) => core.background.run('transfer_room_settings', () => settings.transfer([userId], succession))
 }
 
 /** Joins, leaves, invites and the like; who follows a room to its successor takes their settings along. */

@@ -15,6 +15,7 @@ export const redactEvent = clientEndpoint({
   isBodyOptional: true,
   isCanonicalBody: true,
   async handler({ params, body, requester }, ctx) {
+    ctx.presence.userActive(requester.userId, requester.deviceId)
     const eventId = await ctx.eventCreator.redact(requester, {
       roomId: parseRoomId(params.roomId),
       eventId: parseEventId(params.eventId),

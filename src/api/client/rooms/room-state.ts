@@ -18,6 +18,7 @@ export const setRoomStateWithKey = clientEndpoint({
   body: Type.Object({}),
   isCanonicalBody: true,
   async handler({ params, body, requester }, ctx) {
+    ctx.presence.userActive(requester.userId, requester.deviceId)
     const eventId = await ctx.eventCreator.setState(requester, {
       roomId: parseRoomId(params.roomId),
       type: params.eventType,

@@ -16,6 +16,7 @@ export const setTyping = clientEndpoint({
     const userId = parseOwnUserId(params.userId, requester)
     // Shadow-banned users must not notice that nobody sees them type.
     if (requester.isShadowBanned) return {}
+    ctx.presence.userActive(requester.userId, requester.deviceId)
     await ctx.typing.set({ userId, roomId: parseRoomId(params.roomId), isTyping: body.typing, timeoutMs: body.timeout })
     return {}
   },

@@ -1,5 +1,6 @@
 import type { ClientContext } from '../api/client/context.ts'
 import type { Config } from '../config/config.ts'
+import { ErasedUsers } from '../services/accounts/erased-users.ts'
 import type { DatabaseOptions } from '../storage/database.ts'
 import { deletePushersOfDevices } from '../storage/tables/pushers.ts'
 import { getLaneHeads } from '../storage/tables/streams.ts'
@@ -44,6 +45,9 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   })
   accounts.deleteDeviceHooks.push(deletePushersOfDevices)
   accounts.onDeactivated.push(({ userId }) => push.pushers.deleteOfUser(userId))
+  const erasedUsers = new ErasedUsers({ database, caches: accounts.caches })
+  core.clientEvents.setErasedUsers(erasedUsers)
+  accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? erasedUsers.changed(userId) : Promise.resolve()))
   accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? userData.profiles.clear(userId) : Promise.resolve()))
   accounts.onRegistered.push(({ userId, displayName }) => userData.profiles.create(userId, displayName))
   const writing = assembleRoomWriting(core, { writer: rooms.writer, directory, userData, accounts, push })

@@ -1,7 +1,11 @@
 import { toClientEventJson } from '../../protocol/events/client-event.ts'
+import type { MatrixEvent } from '../../protocol/events/event.ts'
 import type { EventId, UserId } from '../../protocol/ids.ts'
+import { redactMatrixEvent } from '../../protocol/redaction.ts'
+import { getRoomVersion } from '../../protocol/room-versions/room-versions.ts'
 import type { Database } from '../../storage/database.ts'
 import { getEventsByNid } from '../../storage/tables/events.ts'
+import { assert } from '../../util/assert.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { Requester } from '../accounts/requester.ts'
 import type { EventReader, StoredEvent } from './event-reader.ts'
@@ -28,12 +32,15 @@ export interface RelationBundler {
   getBundles(events: readonly StoredEvent[], viewer: Viewer): Promise<ReadonlyMap<EventId, string>>
 }
 
+const NO_BUNDLES: ReadonlyMap<EventId, string> = new Map()
+
 /** Writes stored events for clients. A page of events costs at most two queries besides the bundles. */
 export class ClientEvents {
   readonly #database: Database
   readonly #events: EventReader
   readonly #clock: Clock
   #bundler: RelationBundler | undefined
+  #erasedUsers: { getErased(userIds: Iterable<UserId>): Promise<ReadonlySet<UserId>> } | undefined
 
   constructor(deps: { database: Database; events: EventReader; clock: Clock }) {
     this.#database = deps.database
@@ -44,6 +51,11 @@ export class ClientEvents {
   /** The bundler writes events itself, so it can only be made after this. */
   setBundler(bundler: RelationBundler): void {
     this.#bundler = bundler
+  }
+
+  /** Who is erased is known later than this is made. */
+  setErasedUsers(erasedUsers: { getErased(userIds: Iterable<UserId>): Promise<ReadonlySet<UserId>> }): void {
+    this.#erasedUsers = erasedUsers
   }
 
   /** Writes the events in their order, each as the JSON text of a client event. */
@@ -57,24 +69,39 @@ export class ClientEvents {
       readonly memberships?: ReadonlyMap<EventId, string>
     } = {},
   ): Promise<string[]> {
-    const [replaced, redactions, bundles] = await Promise.all([
+    const [hidden, replaced, redactions, bundles] = await Promise.all([
+      this.#getHidden(events, options.memberships),
       this.#getReplaced(events),
       this.#getRedactions(events),
       options.withBundles === false || !this.#bundler ? new Map<EventId, string>() : this.#bundler.getBundles(events, viewer),
     ])
     const nowMs = this.#clock.nowMs()
     return events.map((stored) =>
-      toClientEventJson(stored.event, {
+      toClientEventJson(hidden.has(stored) ? redacted(stored.event) : stored.event, {
         omitRoomId: options.omitRoomId,
         unsignedJson: this.#unsignedJson(stored, viewer, {
           nowMs,
           replaced,
           redactions,
-          bundles,
+          bundles: hidden.has(stored) ? NO_BUNDLES : bundles,
           memberships: options.memberships,
         }),
       }),
     )
+  }
+
+  /** Messages of erased users, for readers who were not in the room when they were sent. Spec: account_deactivation.yaml. */
+  async #getHidden(
+    events: readonly StoredEvent[],
+    memberships: ReadonlyMap<EventId, string> | undefined,
+  ): Promise<ReadonlySet<StoredEvent>> {
+    const unseen = events.filter(({ event }) => {
+      const membership = memberships?.get(event.eventId)
+      return membership !== undefined && membership !== 'join' && event.stateKey === undefined
+    })
+    if (unseen.length === 0 || !this.#erasedUsers) return new Set()
+    const erased = await this.#erasedUsers.getErased(unseen.map(({ event }) => event.sender))
+    return new Set(unseen.filter(({ event }) => erased.has(event.sender)))
   }
 
   async #getReplaced(events: readonly StoredEvent[]): Promise<ReadonlyMap<number, StoredEvent>> {
@@ -121,4 +148,10 @@ export class ClientEvents {
     if (bundle !== undefined) json += `,"m.relations":${bundle}`
     return `${json}}`
   }
+}
+
+function redacted(event: MatrixEvent): MatrixEvent {
+  const roomVersion = getRoomVersion(event.roomVersion)
+  assert(roomVersion, 'only events of known room versions are stored')
+  return redactMatrixEvent(roomVersion, event)
 }

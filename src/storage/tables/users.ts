@@ -170,3 +170,13 @@ export async function getPendingDeactivations(tx: Queryable): Promise<{ userId: 
 export async function deletePendingDeactivation(tx: Queryable, userId: UserId): Promise<void> {
   await tx.query('delete_pending_deactivation', 'DELETE FROM pending_deactivations WHERE user_id = $1', [userId])
 }
+
+/** Tells which of the users asked for their messages to be erased. */
+export async function getErasedUsers(tx: Queryable, userIds: readonly UserId[]): Promise<UserId[]> {
+  const rows = await tx.query<{ userId: UserId }>(
+    'get_erased_users',
+    'SELECT user_id AS "userId" FROM users WHERE user_id = ANY($1) AND is_erased',
+    [userIds],
+  )
+  return rows.map((row) => row.userId)
+}

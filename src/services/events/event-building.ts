@@ -208,9 +208,13 @@ export function relationOfContent(content: JsonObject): { type: string; eventId:
     : { type, eventId }
 }
 
-/** What the events stream tells its readers about the event. */
-export function toEventRow(pending: PendingEvent): EventRow {
-  const { event, intent, replaced } = pending
+/** What a row of the events stream takes from the event itself. */
+export function eventRowBase(
+  event: MatrixEvent,
+): Pick<
+  EventRow,
+  'roomId' | 'eventId' | 'type' | 'stateKey' | 'sender' | 'depth' | 'originServerTs' | 'membership' | 'clientJson'
+> {
   const membership = event.type === 'm.room.member' ? event.content['membership'] : undefined
   return {
     roomId: event.roomId,
@@ -221,6 +225,15 @@ export function toEventRow(pending: PendingEvent): EventRow {
     depth: event.depth,
     originServerTs: event.originServerTs,
     membership: typeof membership === 'string' ? membership : undefined,
+    clientJson: toClientEventJson(event, { omitRoomId: true }).slice(0, -1),
+  }
+}
+
+/** What the events stream tells its readers about the event. */
+export function toEventRow(pending: PendingEvent): EventRow {
+  const { event, intent, replaced } = pending
+  return {
+    ...eventRowBase(event),
     redacts: pending.redacts,
     relation: pending.relation,
     replacesState: replaced && {
@@ -230,6 +243,5 @@ export function toEventRow(pending: PendingEvent): EventRow {
     },
     transaction: intent.transaction && { deviceId: intent.transaction.device, transactionId: intent.transaction.id },
     push: pending.push,
-    clientJson: toClientEventJson(event, { omitRoomId: true }).slice(0, -1),
   }
 }

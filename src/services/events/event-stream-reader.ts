@@ -1,4 +1,3 @@
-import { toClientEventJson } from '../../protocol/events/client-event.ts'
 import { isJsonObject } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
 import { getPushActionsSince } from '../../storage/tables/event-push-actions.ts'
@@ -7,6 +6,7 @@ import { getEventsSince } from '../../storage/tables/events.ts'
 import type { StreamEventRecord } from '../../storage/tables/events.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { EventRow, StreamPosition } from '../../streams/streams.ts'
+import { eventRowBase } from './event-building.ts'
 import { parseEventRecord } from './event-reader.ts'
 
 /** Teaches the hub to read the events stream from the database: the rows that a frame did not bring. */
@@ -29,16 +29,8 @@ export function readEventsStream(hub: StreamHub, database: Database): void {
 /** Makes of the stored event the row that the persister would have sent (`toEventRow`). */
 function toRow(record: StreamEventRecord, actions: readonly PushActionRecord[]): EventRow {
   const { event, transaction } = parseEventRecord(record)
-  const membership = event.type === 'm.room.member' ? event.content['membership'] : undefined
   return {
-    roomId: event.roomId,
-    eventId: event.eventId,
-    type: event.type,
-    stateKey: event.stateKey,
-    sender: event.sender,
-    depth: event.depth,
-    originServerTs: event.originServerTs,
-    membership: typeof membership === 'string' ? membership : undefined,
+    ...eventRowBase(event),
     redacts: record.redacted ?? undefined,
     relation:
       record.relationType !== null && record.relatesTo !== null
@@ -54,7 +46,6 @@ function toRow(record: StreamEventRecord, actions: readonly PushActionRecord[]):
         : undefined,
     transaction,
     push: { isNotifying: record.isNotifying, threadId: record.threadId ?? undefined, actions },
-    clientJson: toClientEventJson(event, { omitRoomId: true }).slice(0, -1),
   }
 }
 

@@ -108,7 +108,7 @@ export class LaneCommitter<Name extends StreamName> {
       }
       return { positions, result: results[jobIndex] }
     })
-    this.#hub.apply({ ...lane, prev: claim.prev, rows, head: claim.positions.at(-1) ?? claim.prev })
+    this.#hub.commit({ ...lane, prev: claim.prev, rows, head: claim.positions.at(-1) ?? claim.prev })
     await this.#hub.reached(this.#stream, this.#lane, claim.positions.at(-1) ?? claim.prev)
     for (const [jobIndex, job] of batch.entries()) {
       const answer = answers[jobIndex]

@@ -193,7 +193,7 @@ export class EventPersister implements EventsWriter {
       try {
         const written = await commitEvents(this.#deps, { lane: this.#lane, jobs: changing, nowMs: this.#deps.clock.nowMs() })
         positions = written.positions
-        this.#deps.hub.apply({
+        this.#deps.hub.commit({
           stream: 'events',
           lane: this.#lane,
           prev: written.prev,

@@ -1,4 +1,8 @@
+import { PresenceOwner } from '../services/ephemeral/presence-owner.ts'
+import { PresenceStates } from '../services/ephemeral/presence-states.ts'
 import { Presence } from '../services/ephemeral/presence.ts'
+import { TypingLists } from '../services/ephemeral/typing-lists.ts'
+import { TypingOwner } from '../services/ephemeral/typing-owner.ts'
 import { Typing } from '../services/ephemeral/typing.ts'
 import { AccountData } from '../services/user-data/account-data.ts'
 import { FilterStore } from '../services/user-data/filter-store.ts'
@@ -6,6 +10,7 @@ import { Profiles } from '../services/user-data/profiles.ts'
 import type { AvatarPolicy } from '../services/user-data/profiles.ts'
 import { Tags } from '../services/user-data/tags.ts'
 import { UserDirectory } from '../services/user-data/user-directory.ts'
+import { drawTypingEpoch } from '../storage/tables/typing-epoch.ts'
 import type { Core } from './assemble-core.ts'
 
 /** What users keep for themselves and show of themselves. */
@@ -15,6 +20,7 @@ export interface UserDataServices {
   readonly filters: FilterStore
   readonly profiles: Profiles
   readonly typing: Typing
+  readonly typingLists: TypingLists
   readonly presence: Presence
   readonly userDirectory: UserDirectory
   /** Must run after the streams' heads were set. */
@@ -40,22 +46,31 @@ export function assembleUserData(core: Core, deps: { avatarPolicy: AvatarPolicy 
       limitToUsersWhoShareRooms: config.rooms.limitProfileRequestsToUsersWhoShareRooms,
     },
   })
-  const typing = new Typing({ database, hub, memberships })
-  const { presence: presenceOptions } = config.users
-  const presence = new Presence({
-    database,
-    hub,
-    memberships,
+  const typingLists = new TypingLists({ hub })
+  const typingOwner = new TypingOwner({ hub, lists: typingLists })
+  const presenceStates = new PresenceStates({ database, hub })
+  const presenceOptions = {
+    ...config.users.presence,
+    serverName,
+    excludedRooms: config.rooms.excludeRoomsFromPresence,
+    rateLimit: config.ratelimits.rcPresence.perUser,
+  }
+  const { clock, rateLimiter, background } = core
+  const presenceOwner = new PresenceOwner({
+    states: presenceStates,
     committer: core.committer('presence'),
-    background: core.background,
-    clock: core.clock,
-    rateLimiter: core.rateLimiter,
-    options: {
-      ...presenceOptions,
-      serverName,
-      excludedRooms: config.rooms.excludeRoomsFromPresence,
-      rateLimit: config.ratelimits.rcPresence.perUser,
-    },
+    background,
+    clock,
+    rateLimiter,
+    options: presenceOptions,
+  })
+  const presence = new Presence({
+    states: presenceStates,
+    sink: presenceOwner,
+    clock,
+    rateLimiter,
+    memberships,
+    options: presenceOptions,
   })
   const userDirectory = new UserDirectory({
     database,
@@ -68,19 +83,23 @@ export function assembleUserData(core: Core, deps: { avatarPolicy: AvatarPolicy 
     tags: new Tags({ accountData }),
     filters: new FilterStore({ database, limitMax: config.server.filterTimelineLimit }),
     profiles,
-    typing,
+    typing: new Typing({ memberships, writer: typingOwner }),
+    typingLists,
     presence,
     userDirectory,
     async start() {
       accountData.start()
-      await typing.start()
-      await presence.start()
+      typingOwner.start(await drawTypingEpoch(database))
+      if (presenceOptions.enabled !== false) await presenceStates.start()
+      if (presenceOptions.enabled === true) presenceOwner.start()
+      presence.start()
       await userDirectory.start()
     },
     async stop() {
       userDirectory.stop()
-      typing.close()
-      await presence.close()
+      typingOwner.stop()
+      presence.stop()
+      await presenceOwner.stop()
     },
   }
 }

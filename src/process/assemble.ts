@@ -54,7 +54,7 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   const { sync } = assembleSync(core, {
     accountData: userData.accountData,
     pushRules: push.pushRules,
-    typing: userData.typing,
+    typing: userData.typingLists,
     receipts: push.receipts,
     unreadCounts: push.unreadCounts,
     presence: userData.presence,

@@ -32,13 +32,23 @@ export interface StreamRows {
   to_device: { readonly userId: string; readonly deviceId: string }
   /** A user's devices or cross-signing keys changed. With `viewerId` only that user is told: it signed the keys. */
   device_lists: { readonly userId: string; readonly viewerId?: string | undefined }
-  presence: { readonly userId: string }
+  presence: PresenceRow
   /** The whole list of who types in the room now. */
   typing: { readonly roomId: string; readonly userIds: readonly string[] }
   /** Tells every process to forget keys of a named cache; `keys` null means all of it. */
   caches: { readonly cache: string; readonly keys: readonly string[] | null }
   thread_subscriptions: { readonly userId: string; readonly roomId: string; readonly threadId: string }
   profiles: { readonly userId: string; readonly field: string }
+}
+
+/** A user's presence, whole. */
+export interface PresenceRow {
+  readonly userId: string
+  readonly state: 'online' | 'unavailable' | 'offline'
+  readonly statusMsg: string | undefined
+  /** 0: never seen active. */
+  readonly lastActiveTsMs: number
+  readonly isCurrentlyActive: boolean
 }
 
 /** One event as readers get it. `clientJson` is the event in client format without `unsigned`, without the closing brace. */

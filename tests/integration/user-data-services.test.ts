@@ -2,7 +2,11 @@ import { describe, expect, it } from 'vitest'
 import { RateLimiter } from '../../src/http/rate-limiter.ts'
 import { parseRoomId, parseServerName, parseUserId } from '../../src/protocol/ids.ts'
 import type { Requester } from '../../src/services/accounts/requester.ts'
+import { PresenceOwner } from '../../src/services/ephemeral/presence-owner.ts'
+import { PresenceStates } from '../../src/services/ephemeral/presence-states.ts'
 import { Presence } from '../../src/services/ephemeral/presence.ts'
+import { TypingLists } from '../../src/services/ephemeral/typing-lists.ts'
+import { TypingOwner } from '../../src/services/ephemeral/typing-owner.ts'
 import { Typing } from '../../src/services/ephemeral/typing.ts'
 import { AccountData } from '../../src/services/user-data/account-data.ts'
 import { FilterStore } from '../../src/services/user-data/filter-store.ts'
@@ -223,26 +227,32 @@ describe('profiles', () => {
 })
 
 describe('typing', () => {
-  it('is told once, ends by itself, and its positions grow over restarts', async () => {
+  it('is told once, ends by itself, and goes on with the next owner', async () => {
     await using streams = await startTestStreams()
+    const lists = new TypingLists({ hub: streams.hub })
+    const owner = new TypingOwner({ hub: streams.hub, lists })
     const memberships = { isJoined: (userId: string) => Promise.resolve(userId === alice) }
-    const typing = new Typing({ database: streams.database, hub: streams.hub, memberships })
-    await typing.start()
+    const typing = new Typing({ memberships, writer: owner })
+    owner.start(1)
     const start = streams.hub.head('typing')
     await expect(typing.set({ userId: bob, roomId: room, isTyping: true })).rejects.toMatchObject({ errcode: 'M_FORBIDDEN' })
     await typing.set({ userId: alice, roomId: room, isTyping: true, timeoutMs: 20_000 })
     await typing.set({ userId: alice, roomId: room, isTyping: true, timeoutMs: 50 })
     expect(streams.hub.head('typing')).toBe(start + 1)
-    expect(typing.getChanged({ roomIds: [room], after: start })).toEqual(new Map([[room, [alice]]]))
-    await new Promise((resolve) => setTimeout(resolve, 120))
-    expect(typing.getChanged({ roomIds: [room], after: streams.hub.head('typing') })).toEqual(new Map())
-    expect(typing.getChanged({ roomIds: [room], after: start })).toEqual(new Map([[room, []]]))
-    typing.close()
+    expect(lists.getChanged({ roomIds: [room], after: start })).toEqual(new Map([[room, [alice]]]))
+    await expect.poll(() => lists.getUsers(room)).toEqual([])
+    expect(lists.getChanged({ roomIds: [room], after: streams.hub.head('typing') })).toEqual(new Map())
+    expect(lists.getChanged({ roomIds: [room], after: start })).toEqual(new Map([[room, []]]))
+    await typing.set({ userId: alice, roomId: room, isTyping: true, timeoutMs: 20_000 })
+    owner.stop()
     const last = streams.hub.head('typing')
-    const next = new Typing({ database: streams.database, hub: streams.hub, memberships })
-    await next.start()
+    const next = new TypingOwner({ hub: streams.hub, lists })
+    next.start(2)
     expect(streams.hub.head('typing')).toBeGreaterThan(last)
-    next.close()
+    expect(lists.getUsers(room)).toEqual([alice])
+    await next.set({ userId: alice, roomId: room, isTyping: false })
+    expect(lists.getUsers(room)).toEqual([])
+    next.stop()
   })
 })
 
@@ -250,42 +260,45 @@ describe('presence', () => {
   async function startPresence(
     streams: TestStreams,
     clock: { now: number },
-  ): Promise<{ presence: Presence; background: Background }> {
+  ): Promise<{ presence: Presence; background: Background; close(): Promise<void> }> {
     const background = new Background({
       onError: (_name, error) => {
         throw error
       },
     })
-    const presence = new Presence({
-      database: streams.database,
-      hub: streams.hub,
-      committer: streams.committer('presence'),
-      background,
-      clock: { nowMs: () => clock.now, monotonicMs: () => clock.now },
-      rateLimiter: new RateLimiter({ clock: { nowMs: () => clock.now, monotonicMs: () => clock.now } }),
-      memberships: {
-        sharesRoom: () => Promise.resolve(true),
-        getUsersSharingRooms: () => Promise.resolve(new Set([alice, bob])),
-      },
-      options: {
-        serverName: parseServerName('test.example'),
-        enabled: true,
-        includeOfflineUsersOnSync: false,
-        excludedRooms: [],
-        rateLimit: { perSecond: 1000, burstCount: 1000 },
-        lastActiveGranularityMs: 60_000,
-        syncOnlineTimeoutMs: 200,
-        idleTimeoutMs: 300_000,
-      },
-    })
-    await presence.start()
-    return { presence, background }
+    const options = {
+      serverName: parseServerName('test.example'),
+      enabled: true,
+      includeOfflineUsersOnSync: false,
+      excludedRooms: [],
+      rateLimit: { perSecond: 1000, burstCount: 1000 },
+      lastActiveGranularityMs: 60_000,
+      syncOnlineTimeoutMs: 200,
+      idleTimeoutMs: 300_000,
+    }
+    const time = { nowMs: () => clock.now, monotonicMs: () => clock.now }
+    const common = { clock: time, rateLimiter: new RateLimiter({ clock: time }), options, background }
+    const states = new PresenceStates({ database: streams.database, hub: streams.hub })
+    const owner = new PresenceOwner({ ...common, states, committer: streams.committer('presence') })
+    const memberships = {
+      sharesRoom: () => Promise.resolve(true),
+      getUsersSharingRooms: () => Promise.resolve(new Set([alice, bob])),
+    }
+    const presence = new Presence({ ...common, states, sink: owner, memberships })
+    await states.start()
+    owner.start()
+    presence.start()
+    const close = async (): Promise<void> => {
+      presence.stop()
+      await owner.stop()
+    }
+    return { presence, background, close }
   }
 
   it('is what was set, survives a restart, and ends a while after the last sync', async () => {
     await using streams = await startTestStreams()
     const clock = { now: 1_000_000 }
-    const { presence } = await startPresence(streams, clock)
+    const { presence, close } = await startPresence(streams, clock)
     const start = streams.hub.head('presence')
     await presence.set(requester, { userId: alice, state: 'unavailable', statusMsg: 'away \u0000' })
     expect(await presence.get(requester, alice)).toEqual({
@@ -297,25 +310,25 @@ describe('presence', () => {
     expect(changed.map((text) => JSON.parse(text) as unknown)).toEqual([
       { type: 'm.presence', sender: alice, content: { presence: 'unavailable', last_active_ago: 0, status_msg: 'away \u0000' } },
     ])
-    await presence.close()
+    await close()
     const again = await startPresence(streams, clock)
     expect(await again.presence.getInitial(bob)).toHaveLength(1)
     expect(await again.presence.getChanged({ userId: bob, after: start, upTo: streams.hub.head('presence') })).toHaveLength(1)
     clock.now += 1000
     await expect.poll(async () => (await again.presence.get(requester, alice))['presence']).toBe('offline')
-    await again.presence.close()
+    await again.close()
     expect(await again.presence.getInitial(bob)).toEqual([])
   })
 
   it('follows syncs without a write for each, and stays online while one waits', async () => {
     await using streams = await startTestStreams()
     const clock = { now: 1_000_000 }
-    const { presence, background } = await startPresence(streams, clock)
+    const { presence, background, close } = await startPresence(streams, clock)
     const start = streams.hub.head('presence')
     const end = presence.userSyncing(alice, 'online')
     for (let i = 0; i < 100; i++) presence.userSyncing(alice, 'online')()
     await background.drain()
-    await presence.close()
+    await close()
     expect(streams.hub.head('presence')).toBe(start + 1)
     clock.now += 10_000
     expect(await presence.get(requester, alice)).toMatchObject({ presence: 'online', currently_active: true })

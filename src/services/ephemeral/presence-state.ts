@@ -16,9 +16,8 @@ export interface PresenceState {
 export interface DevicePresence {
   state: PresenceName
   lastActiveTsMs: number
+  /** When it was last heard that a sync waits or has ended. */
   lastSyncTsMs: number
-  /** Syncs that wait now. */
-  syncCount: number
 }
 
 /** Options of the section `presence` that say how time changes a state. */
@@ -48,7 +47,7 @@ export function applyTimeouts(devices: Map<string, DevicePresence>, nowMs: numbe
       isChanged = true
     }
     const lastSeenMs = Math.max(device.lastSyncTsMs, device.lastActiveTsMs)
-    if (device.syncCount === 0 && nowMs - lastSeenMs > timeouts.syncOnlineTimeoutMs) {
+    if (nowMs - lastSeenMs > timeouts.syncOnlineTimeoutMs) {
       devices.delete(deviceId)
       isChanged = true
     }

@@ -88,7 +88,7 @@ export class PresenceWriter {
           index,
           batch.map(([userId, state]) => rowOfState(userId, state)),
         ),
-      rows: () => batch.map(([userId]) => ({ userId })),
+      rows: () => batch.map(([userId, state]) => ({ userId, ...state })),
     })
   }
 

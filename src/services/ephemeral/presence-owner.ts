@@ -1,0 +1,223 @@
+import type { RateLimit, RateLimiter } from '../../http/rate-limiter.ts'
+import { MatrixError } from '../../protocol/errors.ts'
+import type { UserId } from '../../protocol/ids.ts'
+import type { LaneCommitter } from '../../streams/lane-committer.ts'
+import type { Background } from '../../util/background.ts'
+import type { Clock } from '../../util/clock.ts'
+import { applyTimeouts, combineDevices, isNews, OFFLINE } from './presence-state.ts'
+import type { DevicePresence, PresenceName, PresenceState, PresenceTimeouts } from './presence-state.ts'
+import type { PresenceStates } from './presence-states.ts'
+import { PresenceWriter } from './presence-writer.ts'
+
+/** Users in memory, before offline ones are forgotten. */
+const USERS_MAX = 100_000
+const SWEEP_MS_MAX = 5_000
+
+/** What a process tells of a user's device. */
+export interface PresenceSignal {
+  readonly userId: UserId
+  /** The device, or nothing. */
+  readonly device: string
+  /** `sync`: a sync began with this state. `alive`: it waits, or has ended. `active`: the user did something. */
+  readonly kind: 'sync' | 'alive' | 'active'
+  readonly state: PresenceName
+}
+
+/** A user's own change of state and status message. */
+export interface PresenceChange {
+  readonly userId: UserId
+  readonly device: string
+  readonly state: PresenceName
+  readonly statusMsg: string | undefined
+}
+
+/** Tells the owner of the stream `presence`: PresenceOwner here, or its twin of another process (api/replication/presence.ts). */
+export interface PresenceSink {
+  /** Does not wait; a signal that is lost costs nothing but time. */
+  signal(signals: readonly PresenceSignal[]): void
+  /** Settles when the change is stored. */
+  set(change: PresenceChange): Promise<void>
+}
+
+interface TrackedUser {
+  presence: PresenceState
+  readonly devices: Map<string, DevicePresence>
+}
+
+/** Derives users' states from their devices and from time, while this process holds the role; stores them in batches. */
+export class PresenceOwner implements PresenceSink {
+  readonly #deps: {
+    readonly states: PresenceStates
+    readonly background: Background
+    readonly clock: Clock
+    readonly rateLimiter: RateLimiter
+    readonly options: PresenceTimeouts & { readonly rateLimit: RateLimit }
+  }
+  readonly #writer: PresenceWriter
+  readonly #users = new Map<UserId, TrackedUser>()
+  /** Loads under way of users that are not in memory. */
+  readonly #loading = new Map<UserId, Promise<TrackedUser>>()
+  #sweepTimer: NodeJS.Timeout | undefined
+  #isHolder = false
+
+  constructor(deps: {
+    states: PresenceStates
+    committer: LaneCommitter<'presence'>
+    background: Background
+    clock: Clock
+    rateLimiter: RateLimiter
+    options: PresenceTimeouts & { readonly rateLimit: RateLimit }
+  }) {
+    this.#deps = deps
+    this.#writer = new PresenceWriter({ committer: deps.committer, background: deps.background })
+  }
+
+  get isHolder(): boolean {
+    return this.#isHolder
+  }
+
+  /** Takes the role over: who is present stays so, and goes offline soon unless a device tells of itself. */
+  start(): void {
+    this.#isHolder = true
+    const nowMs = this.#deps.clock.nowMs()
+    this.#users.clear()
+    for (const [userId, presence] of this.#deps.states.present()) {
+      const device: DevicePresence = {
+        state: presence.state,
+        lastActiveTsMs: presence.lastActiveTsMs,
+        lastSyncTsMs: nowMs,
+      }
+      this.#users.set(userId, { presence, devices: new Map([['', device]]) })
+    }
+    this.#scheduleSweep()
+  }
+
+  /** Stores what is left and gives the role back. */
+  async stop(): Promise<void> {
+    this.#isHolder = false
+    clearTimeout(this.#sweepTimer)
+    await this.#writer.close()
+  }
+
+  signal(signals: readonly PresenceSignal[]): void {
+    const unknown: PresenceSignal[] = []
+    for (const signal of signals) {
+      const user = this.#users.get(signal.userId)
+      if (user) this.#apply(user, signal)
+      else unknown.push(signal)
+    }
+    if (unknown.length === 0) return
+    this.#deps.background.run('presence: load for a sync', async () => {
+      await this.#loadMany(unknown.map(({ userId }) => userId))
+      for (const signal of unknown) {
+        const user = this.#users.get(signal.userId)
+        if (user) this.#apply(user, signal)
+      }
+    })
+  }
+
+  #apply(user: TrackedUser, signal: PresenceSignal): void {
+    const nowMs = this.#deps.clock.nowMs()
+    const known = user.devices.get(signal.device)
+    // Who only sends does not come online by that.
+    if (!known && signal.kind === 'active') return
+    const device = known ?? { state: 'offline' as PresenceName, lastActiveTsMs: 0, lastSyncTsMs: nowMs }
+    user.devices.set(signal.device, device)
+    if (signal.kind === 'active') {
+      device.lastActiveTsMs = nowMs
+      if (device.state === 'unavailable') device.state = 'online'
+    } else {
+      device.lastSyncTsMs = nowMs
+      // A device that waits and is new here was known to the owner before.
+      const isSaying = signal.kind === 'sync' || !known
+      if (isSaying && device.state !== signal.state && this.#mayChange(signal.userId)) device.state = signal.state
+      if (signal.kind === 'sync' && device.state === 'online') device.lastActiveTsMs = nowMs
+    }
+    this.#update(signal.userId, user, user.presence.statusMsg)
+  }
+
+  #mayChange(userId: UserId): boolean {
+    try {
+      this.#deps.rateLimiter.consume(`presence ${userId}`, this.#deps.options.rateLimit)
+      return true
+    } catch (error) {
+      if (error instanceof MatrixError) return false
+      throw error
+    }
+  }
+
+  async set(change: PresenceChange): Promise<void> {
+    const [user] = await this.#loadMany([change.userId])
+    if (!user) return
+    const nowMs = this.#deps.clock.nowMs()
+    const device = user.devices.get(change.device) ?? { state: change.state, lastActiveTsMs: nowMs, lastSyncTsMs: nowMs }
+    device.state = change.state
+    device.lastActiveTsMs = nowMs
+    user.devices.set(change.device, device)
+    this.#update(change.userId, user, change.statusMsg)
+    await this.#writer.flush()
+  }
+
+  /** Derives the user's state from the devices and tells about it, if it is news. */
+  #update(userId: UserId, user: TrackedUser, statusMsg: string | undefined): void {
+    const { clock, options } = this.#deps
+    const before = user.presence
+    const state = combineDevices(user.devices.values())
+    const lastActiveTsMs = lastActiveOf(user)
+    const isCurrentlyActive = state === 'online' && clock.nowMs() - lastActiveTsMs < options.lastActiveGranularityMs
+    const after: PresenceState = { state, statusMsg, lastActiveTsMs, isCurrentlyActive }
+    // What is no news keeps the old time, so that small steps add up to news.
+    if (!isNews(before, after, options)) return
+    user.presence = after
+    this.#writer.enqueue(userId, after)
+  }
+
+  async #loadMany(userIds: readonly UserId[]): Promise<TrackedUser[]> {
+    const missing = userIds.filter((userId) => !this.#users.has(userId) && !this.#loading.has(userId))
+    if (missing.length > 0) {
+      const loading = this.#deps.states.getMany(missing)
+      for (const userId of missing) {
+        const one = loading
+          .then((states) => {
+            const user: TrackedUser = { presence: states.get(userId) ?? OFFLINE, devices: new Map() }
+            this.#users.set(userId, user)
+            return user
+          })
+          .finally(() => this.#loading.delete(userId))
+        this.#loading.set(userId, one)
+      }
+    }
+    const users = await Promise.all(userIds.map((userId) => this.#users.get(userId) ?? this.#loading.get(userId)))
+    return users.filter((user) => user !== undefined)
+  }
+
+  #scheduleSweep(): void {
+    const { syncOnlineTimeoutMs, idleTimeoutMs } = this.#deps.options
+    const delayMs = Math.max(50, Math.min(SWEEP_MS_MAX, syncOnlineTimeoutMs / 4, idleTimeoutMs / 4))
+    clearTimeout(this.#sweepTimer)
+    this.#sweepTimer = setTimeout(() => {
+      this.#sweep()
+      this.#scheduleSweep()
+    }, delayMs).unref()
+  }
+
+  /** Lets time pass for everyone: one cheap look at each user who is not offline. */
+  #sweep(): void {
+    const { clock, options } = this.#deps
+    const nowMs = clock.nowMs()
+    const canForget = this.#users.size > USERS_MAX
+    for (const [userId, user] of this.#users) {
+      const isTimedOut = applyTimeouts(user.devices, nowMs, options)
+      const isPausing = user.presence.isCurrentlyActive && nowMs - user.presence.lastActiveTsMs >= options.lastActiveGranularityMs
+      if (isTimedOut || isPausing) this.#update(userId, user, user.presence.statusMsg)
+      else if (canForget && user.presence.state === 'offline') this.#users.delete(userId)
+    }
+  }
+}
+
+/** When the user was active last, also where that was no news. */
+function lastActiveOf(user: TrackedUser): number {
+  let lastActiveTsMs = user.presence.lastActiveTsMs
+  for (const device of user.devices.values()) lastActiveTsMs = Math.max(lastActiveTsMs, device.lastActiveTsMs)
+  return lastActiveTsMs
+}

@@ -216,6 +216,19 @@ CREATE TABLE login_tokens (
   expires_ts_ms bigint NOT NULL
 );
 
+CREATE TABLE member (
+  instance text NOT NULL,
+  boot uuid NOT NULL,
+  url text,
+  roles text[] NOT NULL,
+  version text NOT NULL,
+  schema integer NOT NULL,
+  config_hash text NOT NULL,
+  is_draining boolean NOT NULL DEFAULT false,
+  started_at timestamp with time zone NOT NULL DEFAULT now(),
+  expires_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE memberships (
   room_nid bigint NOT NULL,
   user_id text NOT NULL,
@@ -526,6 +539,8 @@ ALTER TABLE local_media_thumbnails ADD PRIMARY KEY (media_id, width, height, met
 
 ALTER TABLE login_tokens ADD PRIMARY KEY (token_hash);
 
+ALTER TABLE member ADD PRIMARY KEY (instance);
+
 ALTER TABLE memberships ADD PRIMARY KEY (room_nid, user_id);
 
 ALTER TABLE one_time_keys ADD PRIMARY KEY (user_id, device_id, algorithm, key_id);
@@ -699,6 +714,8 @@ CREATE INDEX login_tokens_expires ON public.login_tokens USING btree (expires_ts
 CREATE UNIQUE INDEX login_tokens_pkey ON public.login_tokens USING btree (token_hash);
 
 CREATE INDEX login_tokens_user ON public.login_tokens USING btree (user_id);
+
+CREATE UNIQUE INDEX member_pkey ON public.member USING btree (instance);
 
 CREATE UNIQUE INDEX memberships_pkey ON public.memberships USING btree (room_nid, user_id);
 
@@ -892,6 +909,14 @@ AS $function$
   SELECT (current_setting('ganglion.pos_' || p_stream || '_' || p_lane)::bigint[])[p_index]
 $function$;
 
+CREATE OR REPLACE FUNCTION public.is_boot_gone(p_boot uuid)
+ RETURNS boolean
+ LANGUAGE sql
+ STRICT
+AS $function$
+  SELECT pg_try_advisory_xact_lock_shared(liveness_key(p_boot))
+$function$;
+
 CREATE OR REPLACE FUNCTION public.lane_claim(p_streams integer[], p_lanes integer[], p_counts integer[], p_role text DEFAULT NULL::text, p_epoch bigint DEFAULT NULL::bigint)
  RETURNS TABLE(stream integer, lane integer, prev bigint, pos bigint[])
  LANGUAGE plpgsql
@@ -920,6 +945,14 @@ BEGIN
   PERFORM pg_advisory_xact_lock_shared(1297237248 + p_stream, p_lane);
   RETURN stream_last_value(p_stream);
 END $function$;
+
+CREATE OR REPLACE FUNCTION public.liveness_key(p_boot uuid)
+ RETURNS bigint
+ LANGUAGE sql
+ IMMUTABLE STRICT
+AS $function$
+  SELECT ('x' || left(replace(p_boot::text, '-', ''), 16))::bit(64)::bigint
+$function$;
 
 CREATE OR REPLACE FUNCTION public.stream_last_value(p_stream integer)
  RETURNS bigint

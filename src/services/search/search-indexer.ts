@@ -1,12 +1,7 @@
 import { isJsonObject } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
-import {
-  deleteSearchDocuments,
-  getConsumerPosition,
-  getSearchableEvents,
-  insertSearchDocuments,
-  setConsumerPosition,
-} from '../../storage/tables/event-search.ts'
+import { advanceCursor, getCursor, UNLEASED_EPOCH } from '../../storage/tables/consumer-cursors.ts'
+import { deleteSearchDocuments, getSearchableEvents, insertSearchDocuments } from '../../storage/tables/event-search.ts'
 import type { SearchableRow, SearchDocument } from '../../storage/tables/event-search.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import { STREAMS } from '../../streams/streams.ts'
@@ -58,7 +53,7 @@ export class SearchIndexer {
   /** Must run after the streams' heads were set. Does not wait for the index. */
   async start(): Promise<void> {
     this.#isStopped = false
-    this.#position = await getConsumerPosition(this.#database, { consumer: CONSUMER, stream: STREAMS.events.number, lane: LANE })
+    this.#position = await getCursor(this.#database, { consumer: CONSUMER, stream: STREAMS.events.number, lane: LANE })
     this.#newestText = this.#hub.head('events')
     this.#background.run('message search', () => this.catchUp())
   }
@@ -92,7 +87,13 @@ export class SearchIndexer {
     await this.#database.transaction('index messages', async (tx) => {
       await insertSearchDocuments(tx, documents)
       await deleteSearchDocuments(tx, redacted)
-      await setConsumerPosition(tx, { consumer: CONSUMER, stream: STREAMS.events.number, lane: LANE, position })
+      await advanceCursor(tx, {
+        consumer: CONSUMER,
+        stream: STREAMS.events.number,
+        lane: LANE,
+        pos: position,
+        epoch: UNLEASED_EPOCH,
+      })
     })
     this.#position = position
   }

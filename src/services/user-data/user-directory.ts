@@ -3,7 +3,7 @@ import { serverNameOf } from '../../protocol/ids.ts'
 import type { ServerName, UserId } from '../../protocol/ids.ts'
 import { isJsonObject } from '../../protocol/json.ts'
 import type { Database, Queryable } from '../../storage/database.ts'
-import { getConsumerPosition, setConsumerPosition } from '../../storage/tables/event-search.ts'
+import { advanceCursor, getCursor, UNLEASED_EPOCH } from '../../storage/tables/consumer-cursors.ts'
 import { getProfileFields, getProfileRowsSince } from '../../storage/tables/profiles.ts'
 import {
   containsPattern,
@@ -86,7 +86,7 @@ export class UserDirectory {
     if (!this.#options.enabled) return
     this.#isStopped = false
     for (const stream of ['events', 'profiles'] as const) {
-      this.#done[stream] = await getConsumerPosition(this.#database, {
+      this.#done[stream] = await getCursor(this.#database, {
         consumer: CONSUMER,
         stream: STREAMS[stream].number,
         lane: LANE,
@@ -127,8 +127,9 @@ export class UserDirectory {
       await this.#applyRooms(tx, rows)
       await this.#applyRemoteMembers(tx, rows)
       await applyProfiles(tx, userIds)
-      await setConsumerPosition(tx, { consumer: CONSUMER, stream: STREAMS.events.number, lane: LANE, position: eventsUpTo })
-      await setConsumerPosition(tx, { consumer: CONSUMER, stream: STREAMS.profiles.number, lane: LANE, position: profilesUpTo })
+      const cursor = { consumer: CONSUMER, lane: LANE, epoch: UNLEASED_EPOCH }
+      await advanceCursor(tx, { ...cursor, stream: STREAMS.events.number, pos: eventsUpTo })
+      await advanceCursor(tx, { ...cursor, stream: STREAMS.profiles.number, pos: profilesUpTo })
     })
     this.#done.events = eventsUpTo
     this.#done.profiles = profilesUpTo

@@ -3,7 +3,7 @@ import type { Queryable } from '../database.ts'
 import { EVENT_COLUMNS } from './events.ts'
 import type { EventRecord } from './events.ts'
 
-/** Tables event_search, consumer_cursor. Schema: migrations/0016-room-directory.sql, 0001-streams.sql. */
+/** Table event_search. Schema: migrations/0016-room-directory.sql. */
 
 /** An event that may have text to be found, or that takes such text away. */
 export interface SearchableRow {
@@ -78,32 +78,6 @@ export async function deleteSearchDocuments(tx: Queryable, eventIds: readonly st
     'delete_search_documents',
     `DELETE FROM event_search s USING events e WHERE e.event_id = ANY($1) AND e.redacted_by IS NOT NULL AND s.event_nid = e.event_nid`,
     [eventIds],
-  )
-}
-
-/** How far a consumer has come in a lane; 0 where it has not begun. */
-export async function getConsumerPosition(
-  tx: Queryable,
-  key: { readonly consumer: string; readonly stream: number; readonly lane: number },
-): Promise<number> {
-  const [row] = await tx.query<{ pos: number }>(
-    'get_consumer_position',
-    `SELECT pos FROM consumer_cursor WHERE consumer = $1 AND shard = 0 AND stream = $2 AND lane = $3`,
-    [key.consumer, key.stream, key.lane],
-  )
-  return row?.pos ?? 0
-}
-
-/** Remembers how far a consumer has come; never backwards. */
-export async function setConsumerPosition(
-  tx: Queryable,
-  row: { readonly consumer: string; readonly stream: number; readonly lane: number; readonly position: number },
-): Promise<void> {
-  await tx.query(
-    'set_consumer_position',
-    `INSERT INTO consumer_cursor (consumer, shard, stream, lane, pos, epoch) VALUES ($1, 0, $2, $3, $4, 1)
-     ON CONFLICT (consumer, shard, stream, lane) DO UPDATE SET pos = GREATEST(consumer_cursor.pos, EXCLUDED.pos)`,
-    [row.consumer, row.stream, row.lane, row.position],
   )
 }
 

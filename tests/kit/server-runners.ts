@@ -22,6 +22,8 @@ export interface LaunchSettings {
   readonly databaseOptions: DatabaseOptions
   /** 0 for any free one. */
   readonly port: number
+  /** Listens there for other servers too, with TLS. */
+  readonly federationPort?: number
 }
 
 export type ServerRunner = (settings: LaunchSettings) => Promise<RunningTestServer>
@@ -72,6 +74,7 @@ function fileConfig(settings: LaunchSettings): Record<string, unknown> {
         bind_addresses: ['127.0.0.1'],
         resources: [{ names: ['client', 'media', 'federation'] }],
       },
+      ...(settings.federationPort === undefined ? [] : [federationListener(settings.federationPort)]),
     ],
     database: {
       name: 'psycopg2',
@@ -79,6 +82,10 @@ function fileConfig(settings: LaunchSettings): Record<string, unknown> {
     },
     ...settings.config,
   }
+}
+
+function federationListener(port: number): Record<string, unknown> {
+  return { port, type: 'http', tls: true, bind_addresses: ['127.0.0.1'], resources: [{ names: ['federation'] }] }
 }
 
 function collectOutput(child: ChildProcess): { text: string } {

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { inject } from 'vitest'
 import type { DatabaseOptions } from '../../src/storage/database.ts'
 import { baseConfig } from './base-config.ts'
+import { federationConfig, findFreePort } from './federation-config.ts'
 import { ClientTransport, TestClient } from './client.ts'
 import type { RegisterOptions } from './client.ts'
 import { runHere, runInChild } from './server-runners.ts'
@@ -16,6 +17,11 @@ export interface TestServerOptions {
   readonly config?: Readonly<Record<string, unknown>>
   /** `shared`: a database of its own on the PostgreSQL of the test run (default). `embedded`: a PostgreSQL of its own; spawned servers only. */
   readonly database?: 'shared' | 'embedded'
+  /**
+   * Makes it reach TestPeers (trusted authority of the tests, private addresses allowed, no notary), and reachable for them and
+   * for other TestServers: with TLS, as `localhost:<port>`.
+   */
+  readonly federation?: boolean
 }
 
 /**
@@ -30,6 +36,7 @@ export class TestServer implements AsyncDisposable {
   readonly #runner: ServerRunner
   readonly #config: Record<string, unknown>
   readonly #directory: string
+  readonly #federationPort: number | undefined
   #running: RunningTestServer | undefined
 
   private constructor(parts: {
@@ -38,11 +45,13 @@ export class TestServer implements AsyncDisposable {
     databaseOptions: DatabaseOptions
     config: Record<string, unknown>
     directory: string
+    federationPort: number | undefined
   }) {
     this.#runner = parts.runner
     this.#running = parts.running
     this.#config = parts.config
     this.#directory = parts.directory
+    this.#federationPort = parts.federationPort
     this.databaseOptions = parts.databaseOptions
     this.transport = new ClientTransport(parts.running.baseUrl)
   }
@@ -62,10 +71,12 @@ export class TestServer implements AsyncDisposable {
     const directory = await mkdtemp(join(tmpdir(), 'ganglion-test-'))
     const embedded =
       options.database === 'embedded' ? { database: { name: 'embedded', data_directory: join(directory, 'postgres') } } : {}
-    const config = { ...baseConfig(), media_store_path: join(directory, 'media'), ...embedded, ...options.config }
+    const federationPort = options.federation === true ? await findFreePort() : undefined
+    const federation = federationPort === undefined ? {} : await federationConfig(federationPort)
+    const config = { ...baseConfig(), media_store_path: join(directory, 'media'), ...embedded, ...federation, ...options.config }
     try {
-      const running = await runner({ config, directory, databaseOptions, port: 0 })
-      return new TestServer({ runner, running, databaseOptions, config, directory })
+      const running = await runner({ config, directory, databaseOptions, port: 0, ...optionalPort(federationPort) })
+      return new TestServer({ runner, running, databaseOptions, config, directory, federationPort })
     } catch (error) {
       await rm(directory, { recursive: true, force: true })
       await dropTestDatabase(databaseOptions, databaseOptions.database)
@@ -128,6 +139,7 @@ export class TestServer implements AsyncDisposable {
       directory: this.#directory,
       databaseOptions: this.databaseOptions,
       port,
+      ...optionalPort(this.#federationPort),
     })
   }
 
@@ -137,4 +149,8 @@ export class TestServer implements AsyncDisposable {
     await dropTestDatabase(this.databaseOptions, this.databaseOptions.database)
     await rm(this.#directory, { recursive: true, force: true })
   }
+}
+
+function optionalPort(federationPort: number | undefined): { federationPort?: number } {
+  return federationPort === undefined ? {} : { federationPort }
 }

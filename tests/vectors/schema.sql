@@ -49,6 +49,16 @@ CREATE TABLE dehydrated_devices (
   device_data text NOT NULL
 );
 
+CREATE TABLE destinations (
+  destination text NOT NULL,
+  retry_last_ts bigint NOT NULL DEFAULT 0,
+  retry_interval bigint NOT NULL DEFAULT 0,
+  failure_ts bigint,
+  txn_id bigint NOT NULL DEFAULT 0,
+  last_pos bigint NOT NULL DEFAULT 0,
+  epoch bigint NOT NULL DEFAULT 0
+);
+
 CREATE TABLE device_inbox (
   user_id text NOT NULL,
   device_id text NOT NULL,
@@ -76,6 +86,11 @@ CREATE TABLE devices (
   last_seen_ts_ms bigint,
   last_seen_ip text,
   last_seen_user_agent text
+);
+
+CREATE TABLE event_auth (
+  event_nid bigint NOT NULL,
+  auth_nid bigint NOT NULL
 );
 
 CREATE TABLE event_push_actions (
@@ -136,7 +151,9 @@ CREATE TABLE events (
   txn_device text,
   txn_id text,
   txn_scope text,
-  json text NOT NULL
+  json text NOT NULL,
+  ordinal bigint NOT NULL DEFAULT 0,
+  prev_nids bigint[] NOT NULL DEFAULT '{}'::bigint[]
 );
 
 CREATE TABLE fallback_keys (
@@ -237,6 +254,12 @@ CREATE TABLE memberships (
   position bigint NOT NULL,
   sender text NOT NULL,
   is_forgotten boolean NOT NULL DEFAULT false
+);
+
+CREATE TABLE missing_prev_events (
+  event_nid bigint NOT NULL,
+  prev_id text NOT NULL,
+  room_nid bigint NOT NULL
 );
 
 CREATE TABLE one_time_keys (
@@ -387,6 +410,17 @@ CREATE TABLE schema_migrations (
   applied_at timestamp with time zone NOT NULL DEFAULT now()
 );
 
+CREATE TABLE server_keys (
+  server_name text NOT NULL,
+  key_id text NOT NULL,
+  public_key text NOT NULL,
+  valid_until_ts_ms bigint NOT NULL,
+  is_old boolean NOT NULL,
+  source text NOT NULL,
+  fetched_ts_ms bigint NOT NULL,
+  response text NOT NULL
+);
+
 CREATE TABLE state_intervals (
   room_nid bigint NOT NULL,
   slot_nid bigint NOT NULL,
@@ -396,7 +430,7 @@ CREATE TABLE state_intervals (
 );
 
 CREATE TABLE state_overlays (
-  overlay_id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  overlay_id bigint NOT NULL,
   room_nid bigint NOT NULL,
   slot_nids bigint[] NOT NULL,
   event_nids bigint[] NOT NULL
@@ -501,6 +535,8 @@ ALTER TABLE cross_signing_keys ADD PRIMARY KEY (user_id, usage);
 
 ALTER TABLE dehydrated_devices ADD PRIMARY KEY (user_id);
 
+ALTER TABLE destinations ADD PRIMARY KEY (destination);
+
 ALTER TABLE device_inbox ADD PRIMARY KEY (user_id, device_id, "position");
 
 ALTER TABLE device_keys ADD PRIMARY KEY (user_id, device_id);
@@ -508,6 +544,8 @@ ALTER TABLE device_keys ADD PRIMARY KEY (user_id, device_id);
 ALTER TABLE device_list_changes ADD PRIMARY KEY (user_id, viewer_id);
 
 ALTER TABLE devices ADD PRIMARY KEY (user_id, device_id);
+
+ALTER TABLE event_auth ADD PRIMARY KEY (event_nid, auth_nid);
 
 ALTER TABLE event_push_actions ADD PRIMARY KEY (user_id, room_id, "position");
 
@@ -542,6 +580,8 @@ ALTER TABLE login_tokens ADD PRIMARY KEY (token_hash);
 ALTER TABLE member ADD PRIMARY KEY (instance);
 
 ALTER TABLE memberships ADD PRIMARY KEY (room_nid, user_id);
+
+ALTER TABLE missing_prev_events ADD PRIMARY KEY (event_nid, prev_id);
 
 ALTER TABLE one_time_keys ADD PRIMARY KEY (user_id, device_id, algorithm, key_id);
 
@@ -586,6 +626,8 @@ ALTER TABLE rooms ADD PRIMARY KEY (room_nid);
 ALTER TABLE rooms ADD UNIQUE (room_id);
 
 ALTER TABLE schema_migrations ADD PRIMARY KEY (file);
+
+ALTER TABLE server_keys ADD PRIMARY KEY (server_name, key_id);
 
 ALTER TABLE state_intervals ADD PRIMARY KEY (room_nid, slot_nid, from_pos);
 
@@ -637,6 +679,10 @@ CREATE UNIQUE INDEX cross_signing_keys_pkey ON public.cross_signing_keys USING b
 
 CREATE UNIQUE INDEX dehydrated_devices_pkey ON public.dehydrated_devices USING btree (user_id);
 
+CREATE INDEX destinations_failing ON public.destinations USING btree (retry_last_ts) WHERE (retry_interval > 0);
+
+CREATE UNIQUE INDEX destinations_pkey ON public.destinations USING btree (destination);
+
 CREATE UNIQUE INDEX device_inbox_pkey ON public.device_inbox USING btree (user_id, device_id, "position");
 
 CREATE INDEX device_inbox_position ON public.device_inbox USING btree ("position");
@@ -648,6 +694,10 @@ CREATE UNIQUE INDEX device_list_changes_pkey ON public.device_list_changes USING
 CREATE INDEX device_list_changes_position ON public.device_list_changes USING btree ("position");
 
 CREATE UNIQUE INDEX devices_pkey ON public.devices USING btree (user_id, device_id);
+
+CREATE INDEX event_auth_cited ON public.event_auth USING btree (auth_nid, event_nid);
+
+CREATE UNIQUE INDEX event_auth_pkey ON public.event_auth USING btree (event_nid, auth_nid);
 
 CREATE INDEX event_push_actions_joins ON public.event_push_actions USING btree (user_id, room_id, "position") WHERE (kind = 1);
 
@@ -669,11 +719,13 @@ CREATE UNIQUE INDEX events_event_id_key ON public.events USING btree (event_id);
 
 CREATE UNIQUE INDEX events_pkey ON public.events USING btree (event_nid);
 
-CREATE UNIQUE INDEX events_position ON public.events USING btree (lane, "position") WHERE ("position" IS NOT NULL);
+CREATE UNIQUE INDEX events_position ON public.events USING btree (lane, "position") WHERE ((ordinal = 0) AND ("position" IS NOT NULL));
+
+CREATE INDEX events_redacts ON public.events USING btree (redacts) WHERE (redacts IS NOT NULL);
 
 CREATE INDEX events_relates_to ON public.events USING btree (room_nid, relates_to, relation_type) WHERE (relates_to IS NOT NULL);
 
-CREATE INDEX events_room_position ON public.events USING btree (room_nid, "position");
+CREATE INDEX events_room_position ON public.events USING btree (room_nid, "position", ordinal);
 
 CREATE INDEX events_room_ts ON public.events USING btree (room_nid, origin_server_ts);
 
@@ -720,6 +772,12 @@ CREATE UNIQUE INDEX member_pkey ON public.member USING btree (instance);
 CREATE UNIQUE INDEX memberships_pkey ON public.memberships USING btree (room_nid, user_id);
 
 CREATE INDEX memberships_user ON public.memberships USING btree (user_id, membership);
+
+CREATE UNIQUE INDEX missing_prev_events_pkey ON public.missing_prev_events USING btree (event_nid, prev_id);
+
+CREATE INDEX missing_prev_events_prev ON public.missing_prev_events USING btree (prev_id);
+
+CREATE INDEX missing_prev_events_room ON public.missing_prev_events USING btree (room_nid);
 
 CREATE INDEX one_time_keys_claimed ON public.one_time_keys USING btree (user_id, device_id, claimed_ts_ms) WHERE (claimed_ts_ms IS NOT NULL);
 
@@ -791,6 +849,8 @@ CREATE UNIQUE INDEX rooms_room_id_key ON public.rooms USING btree (room_id);
 
 CREATE UNIQUE INDEX schema_migrations_pkey ON public.schema_migrations USING btree (file);
 
+CREATE UNIQUE INDEX server_keys_pkey ON public.server_keys USING btree (server_name, key_id);
+
 CREATE UNIQUE INDEX state_intervals_current ON public.state_intervals USING btree (room_nid, slot_nid) WHERE (to_pos = '9223372036854775807'::bigint);
 
 CREATE INDEX state_intervals_from ON public.state_intervals USING btree (room_nid, from_pos);
@@ -850,8 +910,6 @@ CREATE SEQUENCE pushers_pusher_id_seq INCREMENT 1 CACHE 1;
 CREATE SEQUENCE refresh_tokens_refresh_token_id_seq INCREMENT 1 CACHE 1;
 
 CREATE SEQUENCE room_reports_report_id_seq INCREMENT 1 CACHE 1;
-
-CREATE SEQUENCE state_overlays_overlay_id_seq INCREMENT 1 CACHE 1;
 
 CREATE SEQUENCE state_slots_slot_nid_seq INCREMENT 1 CACHE 1;
 

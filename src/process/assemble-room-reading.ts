@@ -76,7 +76,7 @@ export function assembleRoomReading(core: Core, deps: RoomReadingDeps): RoomRead
     async start() {
       if (!core.config.server.enableSearch) return
       await messageSearch.start()
-      await indexer.start()
+      await indexer.start(1)
     },
     stop: () => indexer.stop(),
     roomPreviews,

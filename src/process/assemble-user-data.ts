@@ -93,7 +93,7 @@ export function assembleUserData(core: Core, deps: { avatarPolicy: AvatarPolicy 
       if (presenceOptions.enabled !== false) await presenceStates.start()
       if (presenceOptions.enabled === true) presenceOwner.start()
       presence.start()
-      await userDirectory.start()
+      await userDirectory.start(1)
     },
     async stop() {
       userDirectory.stop()

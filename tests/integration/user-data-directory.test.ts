@@ -16,7 +16,7 @@ async function startDirectory(world: PushWorld, options: Partial<UserDirectoryOp
     showLockedUsers: false,
   }
   const directory = new UserDirectory({ database, hub, background, options: { serverName, ...defaults, ...options } })
-  await directory.start()
+  await directory.start(1)
   return directory
 }
 

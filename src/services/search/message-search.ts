@@ -10,7 +10,6 @@ import type { RoomReader } from '../rooms/reading/room-messages.ts'
 import { NOW } from '../rooms/reading/room-slots.ts'
 import type { RoomView, RoomViews } from '../rooms/reading/room-view.ts'
 import type { RoomCards } from '../rooms/room-cards.ts'
-import type { SearchIndexer } from './search-indexer.ts'
 import { findHighlights, parseSearchTerm } from './search-terms.ts'
 
 const SCAN_EVENTS_MIN = 100
@@ -54,7 +53,8 @@ interface SearchPlace {
 
 export interface MessageSearchDeps {
   readonly database: Database
-  readonly indexer: SearchIndexer
+  /** The index, kept here or by another process: settles when what was committed before can be found. */
+  readonly indexer: { catchUp(): Promise<void> }
   readonly events: EventReader
   readonly memberships: Memberships
   readonly views: RoomViews

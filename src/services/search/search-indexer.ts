@@ -1,6 +1,6 @@
 import { isJsonObject } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
-import { advanceCursor, getCursor, UNLEASED_EPOCH } from '../../storage/tables/consumer-cursors.ts'
+import { advanceCursor, getCursor } from '../../storage/tables/consumer-cursors.ts'
 import { deleteSearchDocuments, getSearchableEvents, insertSearchDocuments } from '../../storage/tables/event-search.ts'
 import type { SearchableRow, SearchDocument } from '../../storage/tables/event-search.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
@@ -34,14 +34,15 @@ export class SearchIndexer {
   #newestText = 0
   #running: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
-  #isStopped = true
+  /** Of the lease of the role; undefined while another process has it. */
+  #epoch: number | undefined
 
   constructor(deps: { database: Database; hub: StreamHub; background: Background }) {
     this.#database = deps.database
     this.#hub = deps.hub
     this.#background = deps.background
     deps.hub.onRow('events', (row, position) => {
-      if (this.#isStopped || !TYPE_SET.has(row.type)) return
+      if (this.#epoch === undefined || !TYPE_SET.has(row.type)) return
       this.#newestText = position
       this.#timer ??= setTimeout(() => {
         this.#timer = undefined
@@ -50,29 +51,36 @@ export class SearchIndexer {
     })
   }
 
-  /** Must run after the streams' heads were set. Does not wait for the index. */
-  async start(): Promise<void> {
-    this.#isStopped = false
+  /** Whether this process keeps the index. */
+  get isHolder(): boolean {
+    return this.#epoch !== undefined
+  }
+
+  /** Takes the role. Must run after the streams' heads were set. Does not wait for the index. */
+  async start(epoch: number): Promise<void> {
+    this.#epoch = epoch
     this.#position = await getCursor(this.#database, { consumer: CONSUMER, stream: STREAMS.events.number, lane: LANE })
     this.#newestText = this.#hub.head('events')
     this.#background.run('message search', () => this.catchUp())
   }
 
+  /** Gives the role back. */
   stop(): void {
-    this.#isStopped = true
+    this.#epoch = undefined
     clearTimeout(this.#timer)
+    this.#timer = undefined
   }
 
   /** Settles when everything that was committed before this call can be found. */
   async catchUp(): Promise<void> {
     const goal = this.#newestText
-    while (this.#position < goal && !this.#isStopped) {
-      this.#running ??= this.#indexBatch().finally(() => (this.#running = undefined))
+    while (this.#position < goal && this.#epoch !== undefined) {
+      this.#running ??= this.#indexBatch(this.#epoch).finally(() => (this.#running = undefined))
       await this.#running
     }
   }
 
-  async #indexBatch(): Promise<void> {
+  async #indexBatch(epoch: number): Promise<void> {
     const upTo = this.#hub.head('events')
     const rows = await getSearchableEvents(this.#database, {
       lane: LANE,
@@ -92,7 +100,7 @@ export class SearchIndexer {
         stream: STREAMS.events.number,
         lane: LANE,
         pos: position,
-        epoch: UNLEASED_EPOCH,
+        epoch,
       })
     })
     this.#position = position

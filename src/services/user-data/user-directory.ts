@@ -3,7 +3,7 @@ import { serverNameOf } from '../../protocol/ids.ts'
 import type { ServerName, UserId } from '../../protocol/ids.ts'
 import { isJsonObject } from '../../protocol/json.ts'
 import type { Database, Queryable } from '../../storage/database.ts'
-import { advanceCursor, getCursor, UNLEASED_EPOCH } from '../../storage/tables/consumer-cursors.ts'
+import { advanceCursor, getCursor } from '../../storage/tables/consumer-cursors.ts'
 import { getProfileFields, getProfileRowsSince } from '../../storage/tables/profiles.ts'
 import {
   containsPattern,
@@ -59,7 +59,9 @@ export class UserDirectory {
   readonly #newest = { events: 0, profiles: 0 }
   #running: Promise<void> | undefined
   #timer: NodeJS.Timeout | undefined
-  #isStopped = true
+  #keeper: { catchUp(): Promise<void> } | undefined
+  /** Of the lease of the role; undefined while another process has it. */
+  #epoch: number | undefined
 
   constructor(deps: { database: Database; hub: StreamHub; background: Background; options: UserDirectoryOptions }) {
     this.#database = deps.database
@@ -74,17 +76,22 @@ export class UserDirectory {
 
   #note(stream: 'events' | 'profiles', position: number): void {
     this.#newest[stream] = position
-    if (this.#isStopped) return
+    if (this.#epoch === undefined) return
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined
-      this.#background.run('user directory', () => this.#catchUp())
+      this.#background.run('user directory', () => this.catchUp())
     }, GATHER_MS)
   }
 
-  /** Must run after the streams' heads were set. Does not wait for the directory. */
-  async start(): Promise<void> {
+  /** Whether this process keeps the directory. */
+  get isHolder(): boolean {
+    return this.#epoch !== undefined
+  }
+
+  /** Takes the role. Must run after the streams' heads were set. Does not wait for the directory. */
+  async start(epoch: number): Promise<void> {
     if (!this.#options.enabled) return
-    this.#isStopped = false
+    this.#epoch = epoch
     for (const stream of ['events', 'profiles'] as const) {
       this.#done[stream] = await getCursor(this.#database, {
         consumer: CONSUMER,
@@ -93,23 +100,31 @@ export class UserDirectory {
       })
       this.#newest[stream] = this.#hub.head(stream)
     }
-    this.#background.run('user directory', () => this.#catchUp())
+    this.#background.run('user directory', () => this.catchUp())
   }
 
+  /** Gives the role back. */
   stop(): void {
-    this.#isStopped = true
+    this.#epoch = undefined
     clearTimeout(this.#timer)
+    this.#timer = undefined
   }
 
-  async #catchUp(): Promise<void> {
+  /** Settles when everything that was committed before this call can be found. */
+  async catchUp(): Promise<void> {
     const goal = { ...this.#newest }
-    while (!this.#isStopped && (this.#done.events < goal.events || this.#done.profiles < goal.profiles)) {
-      this.#running ??= this.#takeBatch().finally(() => (this.#running = undefined))
+    while (this.#epoch !== undefined && (this.#done.events < goal.events || this.#done.profiles < goal.profiles)) {
+      this.#running ??= this.#takeBatch(this.#epoch).finally(() => (this.#running = undefined))
       await this.#running
     }
   }
 
-  async #takeBatch(): Promise<void> {
+  /** Says who is asked to catch up, where another process may have the role. */
+  setKeeper(keeper: { catchUp(): Promise<void> }): void {
+    this.#keeper = keeper
+  }
+
+  async #takeBatch(epoch: number): Promise<void> {
     const head = this.#hub.head('events')
     const rows = await getDirectoryEvents(this.#database, {
       lane: LANE,
@@ -127,7 +142,7 @@ export class UserDirectory {
       await this.#applyRooms(tx, rows)
       await this.#applyRemoteMembers(tx, rows)
       await applyProfiles(tx, userIds)
-      const cursor = { consumer: CONSUMER, lane: LANE, epoch: UNLEASED_EPOCH }
+      const cursor = { consumer: CONSUMER, lane: LANE, epoch }
       await advanceCursor(tx, { ...cursor, stream: STREAMS.events.number, pos: eventsUpTo })
       await advanceCursor(tx, { ...cursor, stream: STREAMS.profiles.number, pos: profilesUpTo })
     })
@@ -205,7 +220,7 @@ export class UserDirectory {
     const stop = new AbortController()
     const deadline = sleep(CATCH_UP_MS_MAX, undefined, { signal: stop.signal, ref: false }).catch(() => undefined)
     try {
-      await Promise.race([this.#catchUp(), deadline])
+      await Promise.race([this.#keeper?.catchUp() ?? this.catchUp(), deadline])
     } finally {
       stop.abort()
     }

@@ -2,9 +2,6 @@ import type { Queryable } from '../database.ts'
 
 /** Table consumer_cursor: how far followers of streams have come. Schema: migrations/0001-streams.sql. */
 
-/** The epoch of consumers that need no role, because their work is idempotent. */
-export const UNLEASED_EPOCH = 1
-
 /** One cursor: a consumer's (or its shard's) place in a lane. */
 export interface CursorKey {
   readonly consumer: string

@@ -1,6 +1,6 @@
-import { LRUCache } from 'lru-cache'
 import { MatrixError } from '../protocol/errors.ts'
 import type { Clock } from '../util/clock.ts'
+import { cacheOfEntries } from '../util/lru-cache.ts'
 
 /** How often something may happen: a bucket of `burstCount` that refills at `perSecond`. Synapse's `rc_*` options. */
 export interface RateLimit {
@@ -13,7 +13,7 @@ const KEYS_MAX = 100_000
 /** Counts actions per key in token buckets. */
 export class RateLimiter {
   readonly #clock: Clock
-  readonly #buckets = new LRUCache<string, { level: number; atMs: number }>({ max: KEYS_MAX })
+  readonly #buckets = cacheOfEntries<string, { level: number; atMs: number }>(KEYS_MAX)
 
   constructor(deps: { clock: Clock }) {
     this.#clock = deps.clock

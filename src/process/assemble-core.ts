@@ -21,6 +21,10 @@ import type { Logger } from '../util/logger.ts'
 import { systemRandom } from '../util/random.ts'
 import type { Random } from '../util/random.ts'
 
+const GLOBAL_FACTOR_DEFAULT = 0.5
+/** With less, rooms in use would be loaded again and again. */
+const CACHE_FACTOR_MIN = 0.05
+
 /** What every part of a process stands on. */
 export interface Core {
   readonly config: Config
@@ -36,6 +40,8 @@ export interface Core {
   readonly memberships: Memberships
   readonly events: EventReader
   readonly clientEvents: ClientEvents
+  /** Multiplies the memory that the large caches may take: `caches.global_factor`, where its default counts as 1. */
+  readonly cacheFactor: number
   /** The committer of a stream: one for each stream in a process. */
   committer<Name extends StreamName>(stream: Name): LaneCommitter<Name>
 }
@@ -46,7 +52,8 @@ export function assembleCore(deps: { config: Config; logger: Logger; databaseOpt
   const database = new Database(deps.databaseOptions, { onError: (error) => logger.error('database connection lost', { error }) })
   const hub = new StreamHub({ onError: (error) => logger.error('a stream handler failed', { error }) })
   const committers = new Map<StreamName, LaneCommitter<StreamName>>()
-  const events = new EventReader({ database, hub })
+  const cacheFactor = Math.max(config.caches.caches.globalFactor / GLOBAL_FACTOR_DEFAULT, CACHE_FACTOR_MIN)
+  const events = new EventReader({ database, hub, cacheFactor })
   return {
     config,
     logger,
@@ -60,6 +67,7 @@ export function assembleCore(deps: { config: Config; logger: Logger; databaseOpt
     rateLimiter: new RateLimiter({ clock }),
     memberships: new Memberships({ database, hub }),
     events,
+    cacheFactor,
     clientEvents: new ClientEvents({ database, events, clock }),
     committer<Name extends StreamName>(stream: Name) {
       const known =

@@ -16,7 +16,7 @@ export interface RoomServices {
 
 export function assembleRooms(core: Core, deps: { pushActions: PushActionCalculator }): RoomServices {
   const { database, hub, clock, random, serverName, signingKey, events } = core
-  const models = new RoomModels({ database })
+  const models = new RoomModels({ database, cacheFactor: core.cacheFactor })
   const nids = new NidAllocator({ database })
   readEventsStream(hub, database)
   const writer = new EventPersister({

@@ -17,16 +17,16 @@ export function assembleSync(
   core: Core,
   sources: SyncSources,
 ): { readonly sync: SyncService; readonly summaries: RoomSummaries } {
-  const { database, hub, clock, memberships, events, clientEvents, background, config } = core
-  const timelines = new RoomTimelines({ hub })
+  const { database, hub, clock, memberships, events, clientEvents, background, config, cacheFactor } = core
+  const timelines = new RoomTimelines({ hub, cacheFactor })
   const feeds = new UserFeeds({ hub, memberships, background })
   const summaries = new RoomSummaries({ memberships, hub })
-  const memberEvents = new MemberEvents({ database, hub })
+  const memberEvents = new MemberEvents({ database, hub, cacheFactor })
   const sections = new RoomSections({
     database,
     loader: new TimelineLoader({ database, events, timelines }),
     writer: new TimelineWriter({ clientEvents, events, clock }),
-    states: new StateSections({ database, memberEvents }),
+    states: new StateSections({ database, memberEvents, cacheFactor }),
     summaries,
     unreadCounts: sources.unreadCounts,
     additionalStrippedTypes: config.rooms.roomPrejoinState.additionalEventTypes.map((event) => event.type),

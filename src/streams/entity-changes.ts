@@ -1,4 +1,5 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
+import { cacheOfEntries } from '../util/lru-cache.ts'
 import type { StreamPosition } from './streams.ts'
 
 const ENTITIES_MAX = 100_000
@@ -12,9 +13,8 @@ export class EntityChanges<Id extends string> {
   #floor = 0
 
   constructor(options: { entitiesMax?: number } = {}) {
-    this.#last = new LRUCache<Id, StreamPosition>({
-      max: options.entitiesMax ?? ENTITIES_MAX,
-      dispose: (position, _id, reason) => {
+    this.#last = cacheOfEntries<Id, StreamPosition>(options.entitiesMax ?? ENTITIES_MAX, {
+      onRemoved: (position, _id, reason) => {
         if (reason === 'evict' && position > this.#floor) this.#floor = position
       },
     })

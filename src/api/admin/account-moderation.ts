@@ -1,5 +1,5 @@
-import { Type } from 'typebox'
 import { parseUserId } from '../../protocol/ids.ts'
+import { Type } from '../../util/schema.ts'
 import { clientEndpoint } from '../client/client-endpoint.ts'
 
 const LOCK_PATH = '/_matrix/client/v1/admin/lock/:userId'

@@ -1,4 +1,4 @@
-import { Type } from 'typebox'
+import { Type } from '../../util/schema.ts'
 import { clientEndpoint } from '../client/client-endpoint.ts'
 import { sessionResponse } from '../client/auth/session-response.ts'
 

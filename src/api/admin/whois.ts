@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { parseUserId } from '../../protocol/ids.ts'
 import type { SightRow } from '../../storage/tables/devices.ts'
+import { Type } from '../../util/schema.ts'
 import { clientEndpoint } from '../client/client-endpoint.ts'
 
 /**

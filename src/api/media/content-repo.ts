@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import type { HttpRequest } from '../../http/endpoint.ts'
 import type { UploadRequest } from '../../services/media/media-repository.ts'
+import { Type } from '../../util/schema.ts'
 import { clientEndpoint } from '../client/client-endpoint.ts'
 import { sendDownload, sendThumbnail } from './send-media.ts'
 

@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
 import { MatrixError } from '../../protocol/errors.ts'
 import type { UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
@@ -7,6 +7,7 @@ import type { TokenOwnerRow } from '../../storage/tables/access-tokens.ts'
 import type { CacheInvalidation } from '../../streams/cache-invalidation.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { Clock } from '../../util/clock.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 import type { LastSeen } from '../devices/last-seen.ts'
 import type { Authenticator, Requester } from './requester.ts'
 import { hashToken } from './tokens.ts'
@@ -59,7 +60,9 @@ export class AccessTokens implements Authenticator {
     this.#clock = deps.clock
     this.#lastSeen = deps.lastSeen
     this.#tracksPuppeteers = deps.tracksPuppeteers
-    this.#cache = new LRUCache({ max: TOKENS_MAX, dispose: (cached, token) => this.#unindex(cached.requester.userId, token) })
+    this.#cache = cacheOfEntries(TOKENS_MAX, {
+      onRemoved: (cached, token) => this.#unindex(cached.requester.userId, token),
+    })
     deps.hub.onRow('device_lists', ({ userId }) => this.forgetUser(userId as UserId))
     deps.caches.onForget(ACCESS_TOKENS_CACHE, (userIds) => {
       if (userIds) for (const userId of userIds) this.forgetUser(userId as UserId)

@@ -1,8 +1,8 @@
-import { LRUCache } from 'lru-cache'
 import type { UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
 import { getErasedUsers } from '../../storage/tables/users.ts'
 import type { CacheInvalidation } from '../../streams/cache-invalidation.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 
 const CACHE = 'erased_users'
 const USERS_MAX = 50_000
@@ -11,7 +11,7 @@ const USERS_MAX = 50_000
 export class ErasedUsers {
   readonly #database: Database
   readonly #caches: CacheInvalidation
-  readonly #users = new LRUCache<UserId, boolean>({ max: USERS_MAX })
+  readonly #users = cacheOfEntries<UserId, boolean>(USERS_MAX)
 
   constructor(deps: { database: Database; caches: CacheInvalidation }) {
     this.#database = deps.database

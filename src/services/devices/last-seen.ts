@@ -1,8 +1,8 @@
-import { LRUCache } from 'lru-cache'
 import type { Database } from '../../storage/database.ts'
 import { deleteSightsBefore, upsertSights } from '../../storage/tables/devices.ts'
 import type { SightRow } from '../../storage/tables/devices.ts'
 import type { Clock } from '../../util/clock.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 import type { Requester } from '../accounts/requester.ts'
 
 /** A device's last sight may be this much out of date. */
@@ -21,7 +21,7 @@ export class LastSeen {
   readonly #clock: Clock
   readonly #onError: (error: unknown) => void
   readonly #keptMs: number | undefined
-  readonly #recent = new LRUCache<string, number>({ max: RECENT_MAX })
+  readonly #recent = cacheOfEntries<string, number>(RECENT_MAX)
   #pending = new Map<string, SightRow>()
   #timer: NodeJS.Timeout | undefined
   #flushing: Promise<void> = Promise.resolve()

@@ -1,9 +1,9 @@
-import { LRUCache } from 'lru-cache'
 import type { DeviceId, UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
 import { countKeys } from '../../storage/tables/one-time-keys.ts'
 import type { CacheInvalidation } from '../../streams/cache-invalidation.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 
 const USERS_MAX = 50_000
 const COUNTED_ALWAYS = 'signed_curve25519'
@@ -27,7 +27,7 @@ export function keyCountsKey(userId: UserId, deviceId: DeviceId): string {
 /** Counts each device's keys, from memory. Every upload and claim commits a row that makes all processes count again. */
 export class KeyCounts {
   readonly #database: Database
-  readonly #users = new LRUCache<UserId, Map<DeviceId, Promise<KeyCount>>>({ max: USERS_MAX })
+  readonly #users = cacheOfEntries<UserId, Map<DeviceId, Promise<KeyCount>>>(USERS_MAX)
 
   constructor(deps: { database: Database; hub: StreamHub; cacheInvalidation: CacheInvalidation }) {
     this.#database = deps.database

@@ -9,8 +9,12 @@ import { getEventsById } from '../../storage/tables/events.ts'
 import type { EventRecord } from '../../storage/tables/events.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import { assert } from '../../util/assert.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 
-const EVENTS_MAX = 20_000
+/** Memory for parsed events. An object takes about three times its text. */
+const EVENTS_BYTES_MAX = 24 * 1024 * 1024
+const EVENT_BYTES = 1000
+const BYTES_PER_CHARACTER = 3
 const REDACTIONS_MAX = 10_000
 
 /** An event as it stands in the database. `event` is the redacted form where a redaction took effect. */
@@ -30,12 +34,14 @@ export interface StoredEvent {
 /** Reads events by id, through a cache that redactions keep true. */
 export class EventReader {
   readonly #database: Database
-  readonly #cache = new LRUCache<EventId, StoredEvent>({ max: EVENTS_MAX })
+  readonly #cache: LRUCache<EventId, StoredEvent>
   /** A query under way when a redaction arrives may still bring the event as it was. */
-  readonly #redactions = new LRUCache<EventId, EventId>({ max: REDACTIONS_MAX })
+  readonly #redactions = cacheOfEntries<EventId, EventId>(REDACTIONS_MAX)
 
-  constructor(deps: { database: Database; hub: StreamHub }) {
+  /** `cacheFactor` multiplies the memory it may take. */
+  constructor(deps: { database: Database; hub: StreamHub; cacheFactor?: number }) {
     this.#database = deps.database
+    this.#cache = new LRUCache({ maxSize: Math.ceil(EVENTS_BYTES_MAX * (deps.cacheFactor ?? 1)) })
     deps.hub.onRow('events', (row) => {
       if (row.redacts === undefined) return
       this.#cache.delete(row.redacts as EventId)
@@ -69,7 +75,7 @@ export class EventReader {
     if (cached) return cached
     const redactedBy = record.redactedBy ?? this.#redactions.get(record.eventId) ?? null
     const stored = parseEventRecord(redactedBy === record.redactedBy ? record : { ...record, redactedBy })
-    this.#cache.set(record.eventId, stored)
+    this.#cache.set(record.eventId, stored, { size: EVENT_BYTES + BYTES_PER_CHARACTER * record.json.length })
     return stored
   }
 }

@@ -11,19 +11,24 @@ import { assert } from '../../util/assert.ts'
 import { loadRoomModel } from './room-model.ts'
 import type { RoomModel } from './room-model.ts'
 
-/** State entries in memory over all rooms, about 1 kB each. */
-const ENTRIES_MAX = 200_000
+/** State entries in memory over all rooms, about 1 kB each; a room counts as some of them. */
+const ENTRIES_MAX = 60_000
+const ROOM_ENTRIES = 10
 
 /** The rooms that this process holds in memory. */
 export class RoomModels {
   readonly #database: Database
-  readonly #models = new LRUCache<RoomId, RoomModel>({
-    maxSize: ENTRIES_MAX,
-    sizeCalculation: (model) => 10 + model.stateSize,
-  })
+  readonly #models: LRUCache<RoomId, RoomModel>
   readonly #loading = new Map<RoomId, Promise<RoomModel>>()
 
-  constructor(deps: { database: Database }) {
+  /** `cacheFactor` multiplies the memory it may take. */
+  constructor(deps: { database: Database; cacheFactor?: number }) {
+    const entriesMax = Math.ceil(ENTRIES_MAX * (deps.cacheFactor ?? 1))
+    this.#models = new LRUCache({
+      maxSize: entriesMax,
+      // However large, the room in use must be in here.
+      sizeCalculation: (model) => Math.min(ROOM_ENTRIES + model.stateSize, entriesMax),
+    })
     this.#database = deps.database
   }
 

@@ -1,4 +1,4 @@
-import sharp from 'sharp'
+import type sharpFunction from 'sharp'
 import type { Metadata } from 'sharp'
 import { MatrixError } from '../../protocol/errors.ts'
 import type { ThumbnailSize } from './thumbnail-sizes.ts'
@@ -16,6 +16,8 @@ const LOADERS = ['Jpeg', 'Png', 'Webp', 'Nsgif'].flatMap((format) => [
 ])
 const JPEG_QUALITY = 80
 
+type Sharp = typeof sharpFunction
+
 export interface ScaledImage {
   readonly bytes: Buffer
   readonly contentType: 'image/jpeg' | 'image/png' | 'image/webp'
@@ -24,16 +26,13 @@ export interface ScaledImage {
 /** Makes small pictures from large ones, a few at a time. */
 export class ImageScaler {
   readonly #pixelsMax: number
+  #library: Promise<Sharp> | undefined
   #running = 0
   readonly #waiting: (() => void)[] = []
 
-  /** `pixelsMax` is the option `max_image_pixels`. Narrows what the image library opens, for the whole process. */
+  /** `pixelsMax` is the option `max_image_pixels`. */
   constructor(deps: { pixelsMax: number }) {
     this.#pixelsMax = deps.pixelsMax
-    sharp.block({ operation: ['VipsForeignLoad'] })
-    sharp.unblock({ operation: LOADERS })
-    sharp.cache(false)
-    sharp.concurrency(1)
   }
 
   /** Makes a thumbnail of a file. Throws 400 M_UNKNOWN for what is no picture, 413 M_TOO_LARGE for too many pixels. */
@@ -64,7 +63,9 @@ export class ImageScaler {
   }
 
   async #scaleNow(path: string, size: ThumbnailSize, options: { isAnimated: boolean }): Promise<ScaledImage> {
-    const metadata = await this.#readMetadata(path)
+    this.#library ??= loadLibrary()
+    const sharp = await this.#library
+    const metadata = await readMetadata(sharp, path)
     const { width, height, pages = 1, pageHeight = height } = metadata
     if (width * pageHeight > this.#pixelsMax) throw new MatrixError('M_TOO_LARGE', 'Content is too large to thumbnail')
     // A moving picture with too many pixels in all of its frames together is shown still.
@@ -85,17 +86,27 @@ export class ImageScaler {
       throw notAPicture(error)
     }
   }
+}
 
-  async #readMetadata(path: string): Promise<Metadata> {
-    const metadata = await sharp(path, { limitInputPixels: false })
-      .metadata()
-      .catch((error: unknown) => {
-        throw notAPicture(error)
-      })
-    // The loader goes by magic bytes, not by what the uploader says.
-    if (!FORMATS.includes(metadata.format)) throw notAPicture(undefined)
-    return metadata
-  }
+/** Loads the image library when the first picture comes, 15 MB, and narrows what it opens, for the whole process. */
+async function loadLibrary(): Promise<Sharp> {
+  const { default: sharp } = await import('sharp')
+  sharp.block({ operation: ['VipsForeignLoad'] })
+  sharp.unblock({ operation: LOADERS })
+  sharp.cache(false)
+  sharp.concurrency(1)
+  return sharp
+}
+
+async function readMetadata(sharp: Sharp, path: string): Promise<Metadata> {
+  const metadata = await sharp(path, { limitInputPixels: false })
+    .metadata()
+    .catch((error: unknown) => {
+      throw notAPicture(error)
+    })
+  // The loader goes by magic bytes, not by what the uploader says.
+  if (!FORMATS.includes(metadata.format)) throw notAPicture(undefined)
+  return metadata
 }
 
 function notAPicture(cause: unknown): MatrixError {

@@ -10,6 +10,7 @@ import { EventClassifier } from '../../protocol/push-rules/event-class.ts'
 import { summarizeActions } from '../../protocol/push-rules/push-rule.ts'
 import { NO_USER_PUSH_RULES } from '../../protocol/push-rules/ruleset.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 import { isImplicitReceipt, relationTypeOf, threadIdOf } from './implicit-receipt.ts'
 import { EVERYBODY } from './push-actions.ts'
 import type { PushActionCalculator, PushActionRow, PushBaseline, PushOutcome, RoomPushView } from './push-actions.ts'
@@ -20,7 +21,8 @@ import { NOBODY } from './rule-profile.ts'
 
 /** Local members over all rooms that are kept in memory. */
 const MEMBERS_MAX = 500_000
-const ROOMS_MAX = 20_000
+/** Members that an empty room counts as. */
+const ROOM_WEIGHT = 25
 const DEFAULT_RULES_MAX = 10_000
 /** Rounds in which `prepare` reads what went stale while it was reading. */
 const REFRESH_ROUNDS_MAX = 5
@@ -42,15 +44,14 @@ export class PushActionEvaluator implements PushActionCalculator {
   readonly #rooms: LRUCache<RoomId, RoomRules>
   readonly #loading = new Map<RoomId, Promise<void>>()
   /** Compiled default rules of users who were named lately. */
-  readonly #defaults = new LRUCache<UserId, LoadedPushRules>({ max: DEFAULT_RULES_MAX })
+  readonly #defaults = cacheOfEntries<UserId, LoadedPushRules>(DEFAULT_RULES_MAX)
 
   constructor(deps: { pushRules: PushRules; hub: StreamHub }) {
     this.#pushRules = deps.pushRules
     this.#classifier = new EventClassifier(deps.pushRules.options)
     this.#rooms = new LRUCache<RoomId, RoomRules>({
-      max: ROOMS_MAX,
       maxSize: MEMBERS_MAX,
-      sizeCalculation: (room) => Math.min(room.memberCount + room.stale.size + 1, MEMBERS_MAX),
+      sizeCalculation: (room) => Math.min(room.memberCount + room.stale.size + ROOM_WEIGHT, MEMBERS_MAX),
     })
     deps.hub.onRow('push_rules', ({ userId }) => {
       for (const room of this.#rooms.values()) if (room.hasMember(userId as UserId)) room.stale.add(userId as UserId)

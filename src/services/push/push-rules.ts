@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import { MatrixError } from '../../protocol/errors.ts'
 import type { RoomId, UserId } from '../../protocol/ids.ts'
 import type { DefaultRulesOptions } from '../../protocol/push-rules/default-rules.ts'
@@ -20,6 +19,7 @@ import { EntityChanges } from '../../streams/entity-changes.ts'
 import type { LaneCommitter } from '../../streams/lane-committer.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { StreamPosition } from '../../streams/streams.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 import { RuleProfiles } from './rule-profile.ts'
 import type { RuleProfile } from './rule-profile.ts'
 
@@ -73,7 +73,7 @@ export class PushRules {
   readonly #committer: LaneCommitter<'push_rules'>
   readonly #hub: StreamHub
   readonly #changes = new EntityChanges<string>()
-  readonly #cache = new LRUCache<string, Promise<LoadedPushRules>>({ max: USERS_MAX })
+  readonly #cache = cacheOfEntries<string, Promise<LoadedPushRules>>(USERS_MAX)
 
   constructor(deps: {
     database: Database

@@ -1,8 +1,8 @@
-import { LRUCache } from 'lru-cache'
 import type { RoomId, UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { EventRow, ReceiptStreamRow, StreamPosition } from '../../streams/streams.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 import { isImplicitReceipt } from './implicit-receipt.ts'
 import { EVERYBODY } from './push-actions.ts'
 import type { PushBaseline } from './push-actions.ts'
@@ -57,8 +57,8 @@ export class UnreadCounts {
   readonly #database: Database
   readonly #hub: StreamHub
   readonly #pushRules: PushRules
-  readonly #rooms = new LRUCache<RoomId, RoomTotals>({ max: ROOMS_MAX })
-  readonly #users = new LRUCache<UserId, Map<RoomId, Entry>>({ max: USERS_MAX })
+  readonly #rooms = cacheOfEntries<RoomId, RoomTotals>(ROOMS_MAX)
+  readonly #users = cacheOfEntries<UserId, Map<RoomId, Entry>>(USERS_MAX)
   readonly #loads = new Map<UserId, Set<Load>>()
 
   constructor(deps: { database: Database; hub: StreamHub; pushRules: PushRules }) {

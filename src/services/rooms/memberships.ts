@@ -1,9 +1,9 @@
-import { LRUCache } from 'lru-cache'
 import type { EventId, RoomId, UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
 import { forgetMembership, getMembershipsOfRoom, getMembershipsOfUser } from '../../storage/tables/memberships.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { EventRow, StreamPosition } from '../../streams/streams.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 
 const USERS_MAX = 50_000
 const ROOMS_MAX = 5_000
@@ -23,8 +23,8 @@ export interface Membership {
  */
 export class Memberships {
   readonly #database: Database
-  readonly #byUser = new LRUCache<UserId, Promise<Map<RoomId, Membership>>>({ max: USERS_MAX })
-  readonly #byRoom = new LRUCache<RoomId, Promise<Map<UserId, string>>>({ max: ROOMS_MAX })
+  readonly #byUser = cacheOfEntries<UserId, Promise<Map<RoomId, Membership>>>(USERS_MAX)
+  readonly #byRoom = cacheOfEntries<RoomId, Promise<Map<UserId, string>>>(ROOMS_MAX)
 
   constructor(deps: { database: Database; hub: StreamHub }) {
     this.#database = deps.database

@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import { parseHistoryVisibility } from '../../protocol/history-visibility.ts'
 import type { RoomId } from '../../protocol/ids.ts'
 import { isJsonObject } from '../../protocol/json.ts'
@@ -7,6 +6,7 @@ import type { Database } from '../../storage/database.ts'
 import { getJoinedCounts } from '../../storage/tables/room-reads.ts'
 import { getTypesAsOf } from '../../storage/tables/sync-state.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 import { stateRecordToEvent } from '../events/state-records.ts'
 import type { RoomStateRecord } from '../events/state-records.ts'
 import { NOW } from './reading/room-slots.ts'
@@ -47,7 +47,7 @@ export interface RoomCard {
 /** Reads the cards of rooms, from memory mostly. */
 export class RoomCards {
   readonly #database: Database
-  readonly #cache = new LRUCache<RoomId, Promise<RoomCard | undefined>>({ max: CARDS_MAX })
+  readonly #cache = cacheOfEntries<RoomId, Promise<RoomCard | undefined>>(CARDS_MAX)
 
   constructor(deps: { database: Database; hub: StreamHub }) {
     this.#database = deps.database

@@ -1,18 +1,21 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
 import type { RoomId, UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
 import { getMemberEvents } from '../../storage/tables/sync-state.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
+import { cacheOfBytes } from '../../util/lru-cache.ts'
 import { stateRecordToClientJson } from '../events/state-records.ts'
 
-const MEMBERS_MAX = 100_000
+const BYTES_MAX = 16 * 1024 * 1024
 
 /** Current member events in client format, for lazy loading: whoever speaks is looked up once. */
 export class MemberEvents {
   readonly #database: Database
-  readonly #cache = new LRUCache<string, string>({ max: MEMBERS_MAX })
+  readonly #cache: LRUCache<string, string>
 
-  constructor(deps: { database: Database; hub: StreamHub }) {
+  /** `cacheFactor` multiplies the memory it may take. */
+  constructor(deps: { database: Database; hub: StreamHub; cacheFactor?: number }) {
+    this.#cache = cacheOfBytes(BYTES_MAX * (deps.cacheFactor ?? 1), (json, key) => json.length + key.length)
     this.#database = deps.database
     deps.hub.onRow('events', (row) => {
       if (row.membership === undefined || row.stateKey === undefined) return

@@ -1,7 +1,7 @@
-import { LRUCache } from 'lru-cache'
 import type { RoomId, UserId } from '../../protocol/ids.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { StreamPosition } from '../../streams/streams.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 import type { Memberships } from '../rooms/memberships.ts'
 
 const ROOMS_MAX = 20_000
@@ -18,8 +18,8 @@ interface Summary {
 /** Counts members and names heroes, once for each change of a room's members, for all readers. Spec: sync.yaml RoomSummary. */
 export class RoomSummaries {
   readonly #memberships: Memberships
-  readonly #summaries = new LRUCache<RoomId, Summary>({ max: ROOMS_MAX })
-  readonly #lastChange = new LRUCache<RoomId, StreamPosition>({ max: ROOMS_MAX })
+  readonly #summaries = cacheOfEntries<RoomId, Summary>(ROOMS_MAX)
+  readonly #lastChange = cacheOfEntries<RoomId, StreamPosition>(ROOMS_MAX)
   readonly #hub: StreamHub
   #beganAt: StreamPosition | undefined
 

@@ -1,10 +1,14 @@
-import { LRUCache } from 'lru-cache'
 import type { RoomId } from '../../protocol/ids.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { EventRow, StreamPosition } from '../../streams/streams.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 
-/** Rooms whose newest events are held, and events held of each. */
 const ROOMS_MAX = 20_000
+/** Memory for events over all rooms; what an event takes besides its text, and a room besides its events. */
+const BYTES_MAX = 32 * 1024 * 1024
+const EVENT_BYTES = 900
+const ROOM_BYTES = 400
+/** Events held of each room. */
 const EVENTS_PER_ROOM_MAX = 60
 /** Dropped in one go when a room is over its maximum, so that shifting is rare. */
 const EVENTS_PER_ROOM_KEPT = 40
@@ -20,6 +24,7 @@ export interface RecentEvent {
 interface RoomTimeline {
   /** Every event of the room after this position is in `events`. */
   floor: number
+  bytes: number
   readonly events: RecentEvent[]
 }
 
@@ -29,26 +34,40 @@ interface RoomTimeline {
  */
 export class RoomTimelines {
   readonly #hub: StreamHub
-  readonly #rooms = new LRUCache<string, RoomTimeline>({ max: ROOMS_MAX })
+  readonly #bytesMax: number
+  #bytes = 0
+  readonly #rooms = cacheOfEntries<string, RoomTimeline>(ROOMS_MAX, { onRemoved: (room) => (this.#bytes -= room.bytes) })
 
-  constructor(deps: { hub: StreamHub }) {
+  /** `cacheFactor` multiplies the memory it may take. */
+  constructor(deps: { hub: StreamHub; cacheFactor?: number }) {
     this.#hub = deps.hub
+    this.#bytesMax = BYTES_MAX * (deps.cacheFactor ?? 1)
     deps.hub.onRow('events', (row, position) => this.#append(row, position))
   }
 
   #append(row: EventRow, position: StreamPosition): void {
     let room = this.#rooms.get(row.roomId)
     if (!room) {
-      room = { floor: this.#hub.head('events'), events: [] }
+      room = { floor: this.#hub.head('events'), bytes: 0, events: [] }
+      this.#resize(room, ROOM_BYTES)
       this.#rooms.set(row.roomId, room)
     }
     if (row.redacts !== undefined) markChanged(room, row.redacts)
     if (row.relation) markChanged(room, row.relation.eventId)
     room.events.push({ position, row, isChanged: false })
+    this.#resize(room, bytesOf(row))
     if (room.events.length > EVENTS_PER_ROOM_MAX) {
       const dropped = room.events.splice(0, room.events.length - EVENTS_PER_ROOM_KEPT)
       room.floor = dropped.at(-1)?.position ?? room.floor
+      for (const event of dropped) this.#resize(room, -bytesOf(event.row))
     }
+    // The room that was just written to is the newest and goes last.
+    while (this.#bytes > this.#bytesMax && this.#rooms.size > 1) this.#rooms.pop()
+  }
+
+  #resize(room: RoomTimeline, bytes: number): void {
+    room.bytes += bytes
+    this.#bytes += bytes
   }
 
   /** The room's events with after < position <= upTo, oldest first; undefined where memory does not reach back that far. */
@@ -62,6 +81,10 @@ export class RoomTimelines {
     while (end > start && (events[end - 1] as RecentEvent).position > upTo) end--
     return events.slice(start, end)
   }
+}
+
+function bytesOf(row: EventRow): number {
+  return EVENT_BYTES + row.clientJson.length
 }
 
 function markChanged(room: RoomTimeline, eventId: string): void {

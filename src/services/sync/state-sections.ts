@@ -1,16 +1,19 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
 import type { EventFilter } from '../../protocol/filters/event-filter.ts'
 import type { RoomId, UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
 import { getStateDeltas, getStatesAsOf } from '../../storage/tables/sync-state.ts'
+import { cacheOfBytes, cacheOfEntries } from '../../util/lru-cache.ts'
 import { stateRecordToClientJson, stateRecordToEvent } from '../events/state-records.ts'
 import type { RoomStateRecord } from '../events/state-records.ts'
 import type { Timeline } from './timeline-loader.ts'
 import { keyOf } from './member-events.ts'
 import type { MemberEvents } from './member-events.ts'
 
-/** State blocks in memory, in characters over all rooms. */
-const BLOCK_CHARACTERS_MAX = 64 * 1024 * 1024
+/** Memory for state blocks over all rooms. */
+const BLOCKS_BYTES_MAX = 24 * 1024 * 1024
+/** What a string takes besides its characters. */
+const TEXT_BYTES = 24
 const LAZY_SETS_MAX = 50_000
 
 /** What the state section of a room has to tell. */
@@ -36,14 +39,15 @@ export class StateSections {
   readonly #database: Database
   readonly #memberEvents: MemberEvents
   /** A room's whole state as of a position never changes, and is the same for all its members. */
-  readonly #blocks = new LRUCache<string, readonly string[]>({
-    maxSize: BLOCK_CHARACTERS_MAX,
-    sizeCalculation: (texts) => texts.reduce((sum, text) => sum + text.length, 100),
-  })
+  readonly #blocks: LRUCache<string, readonly string[]>
   /** Which members a device has been told of, per room (lazy loading without redundant members). */
-  readonly #toldMembers = new LRUCache<string, Set<string>>({ max: LAZY_SETS_MAX })
+  readonly #toldMembers = cacheOfEntries<string, Set<string>>(LAZY_SETS_MAX)
 
-  constructor(deps: { database: Database; memberEvents: MemberEvents }) {
+  /** `cacheFactor` multiplies the memory that its cache may take. */
+  constructor(deps: { database: Database; memberEvents: MemberEvents; cacheFactor?: number }) {
+    this.#blocks = cacheOfBytes(BLOCKS_BYTES_MAX * (deps.cacheFactor ?? 1), (texts) =>
+      texts.reduce((sum, text) => sum + TEXT_BYTES + text.length, 0),
+    )
     this.#database = deps.database
     this.#memberEvents = deps.memberEvents
   }

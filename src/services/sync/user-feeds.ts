@@ -1,8 +1,8 @@
-import { LRUCache } from 'lru-cache'
 import type { RoomId, UserId } from '../../protocol/ids.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { EventRow, StreamPosition } from '../../streams/streams.ts'
 import type { Background } from '../../util/background.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 import type { Memberships } from '../rooms/memberships.ts'
 
 /** Users whose place in their rooms is followed. An idle one costs a few entries, no timer. */
@@ -89,9 +89,8 @@ export class UserFeeds {
   readonly #memberships: Memberships
   readonly #background: Background
   readonly #byRoom = new Map<RoomId, Set<UserFeed>>()
-  readonly #feeds = new LRUCache<UserId, Promise<UserFeed>>({
-    max: FEEDS_MAX,
-    dispose: (feed) => void feed.then((known) => this.#unsubscribe(known)),
+  readonly #feeds = cacheOfEntries<UserId, Promise<UserFeed>>(FEEDS_MAX, {
+    onRemoved: (feed) => void feed.then((known) => this.#unsubscribe(known)),
   })
   #isFlushing = false
   readonly #toWake = new Set<UserFeed>()

@@ -1,10 +1,10 @@
-import { LRUCache } from 'lru-cache'
 import type { DeviceId, UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
 import { deleteMessages, getInboxChanges, getMessages } from '../../storage/tables/device-inbox.ts'
 import { EntityChanges } from '../../streams/entity-changes.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { StreamPosition } from '../../streams/streams.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 
 const DEVICES_MAX = 100_000
 /** What one /sync hands out at the most. */
@@ -36,7 +36,7 @@ export class ToDeviceInbox {
   readonly #hub: StreamHub
   readonly #changes = new EntityChanges<string>({ entitiesMax: DEVICES_MAX })
   /** Up to where each inbox is known to be empty. */
-  readonly #cleaned = new LRUCache<string, StreamPosition>({ max: DEVICES_MAX })
+  readonly #cleaned = cacheOfEntries<string, StreamPosition>(DEVICES_MAX)
 
   constructor(deps: { database: Database; hub: StreamHub }) {
     this.#database = deps.database

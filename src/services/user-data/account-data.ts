@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import { MatrixError } from '../../protocol/errors.ts'
 import type { RoomId, UserId } from '../../protocol/ids.ts'
 import { isJsonObject } from '../../protocol/json.ts'
@@ -17,6 +16,7 @@ import { EntityChanges } from '../../streams/entity-changes.ts'
 import type { LaneCommitter } from '../../streams/lane-committer.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { StreamPosition } from '../../streams/streams.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 
 const CACHED_ITEMS_MAX = 20_000
 const TYPE_BYTES_MAX = 255
@@ -47,7 +47,7 @@ export class AccountData {
   readonly #committer: LaneCommitter<'account_data'>
   readonly #hub: StreamHub
   readonly #changes = new EntityChanges<string>()
-  readonly #globalItems = new LRUCache<string, Promise<CachedItem>>({ max: CACHED_ITEMS_MAX })
+  readonly #globalItems = cacheOfEntries<string, Promise<CachedItem>>(CACHED_ITEMS_MAX)
 
   constructor(deps: { database: Database; hub: StreamHub; committer: LaneCommitter<'account_data'> }) {
     this.#database = deps.database

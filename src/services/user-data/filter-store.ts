@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto'
-import { LRUCache } from 'lru-cache'
 import { MatrixError } from '../../protocol/errors.ts'
 import { compileFilter } from '../../protocol/filters/filter.ts'
 import type { Filter } from '../../protocol/filters/filter.ts'
@@ -9,8 +8,10 @@ import type { JsonObject } from '../../protocol/json.ts'
 import { parseStrictJson } from '../../protocol/strict-json.ts'
 import type { Database } from '../../storage/database.ts'
 import { findFilter, getFilterJson, upsertFilter } from '../../storage/tables/filters.ts'
+import { cacheOfBytes, cacheOfEntries } from '../../util/lru-cache.ts'
 
 const CACHED_FILTERS_MAX = 10_000
+const FILTER_TEXTS_BYTES_MAX = 8 * 1024 * 1024
 const FILTERS_PER_USER_MAX = 10_000
 const FILTER_ID = /^[0-9]{1,15}$/
 
@@ -18,12 +19,8 @@ const FILTER_ID = /^[0-9]{1,15}$/
 export class FilterStore {
   readonly #database: Database
   readonly #limitMax: number
-  readonly #byId = new LRUCache<string, Promise<Filter | undefined>>({ max: CACHED_FILTERS_MAX })
-  readonly #byText = new LRUCache<string, Filter>({
-    max: CACHED_FILTERS_MAX,
-    maxSize: 20_000_000,
-    sizeCalculation: (_filter, text) => text.length + 1,
-  })
+  readonly #byId = cacheOfEntries<string, Promise<Filter | undefined>>(CACHED_FILTERS_MAX)
+  readonly #byText = cacheOfBytes<string, Filter>(FILTER_TEXTS_BYTES_MAX, (_filter, text) => 4 * text.length)
 
   /** `limitMax` is the option `filter_timeline_limit`; -1 for none. */
   constructor(deps: { database: Database; limitMax: number }) {

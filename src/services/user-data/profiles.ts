@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache'
 import { MatrixError } from '../../protocol/errors.ts'
 import { serverNameOf } from '../../protocol/ids.ts'
 import type { ServerName, UserId } from '../../protocol/ids.ts'
@@ -8,6 +7,7 @@ import { deleteProfileFields, getProfileFields, getProfileRowsSince, upsertProfi
 import { getUser } from '../../storage/tables/users.ts'
 import type { LaneCommitter } from '../../streams/lane-committer.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
+import { cacheOfEntries } from '../../util/lru-cache.ts'
 import type { Requester } from '../accounts/requester.ts'
 import { checkFieldName, checkFieldValue, PROFILE_BYTES_MAX } from './profile-rules.ts'
 
@@ -56,7 +56,7 @@ interface ProfilesDeps {
 /** Keeps the profiles of our users: names, avatars and fields of any kind. Spec: client-server-api § Profiles. */
 export class Profiles {
   readonly #deps: ProfilesDeps
-  readonly #cache = new LRUCache<string, Promise<Fields>>({ max: CACHED_PROFILES_MAX })
+  readonly #cache = cacheOfEntries<string, Promise<Fields>>(CACHED_PROFILES_MAX)
   #propagator: MembershipProfilePropagator | undefined
 
   constructor(deps: ProfilesDeps) {

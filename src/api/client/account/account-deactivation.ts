@@ -1,4 +1,4 @@
-import { Type } from 'typebox'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /** Closes the requester's account for good, after confirmation. Spec: account_deactivation.yaml. */

@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { parseDeviceId } from '../../../protocol/ids.ts'
 import type { DeviceRow } from '../../../storage/tables/devices.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 const DEVICES_MAX = 1000

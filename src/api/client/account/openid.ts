@@ -1,4 +1,4 @@
-import { Type } from 'typebox'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 import { parseOwnUserId } from '../own-user.ts'
 

@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { MatrixError } from '../../../protocol/errors.ts'
 import { describePolicy } from '../../../services/accounts/password-policy.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /** Sets a new password after confirmation. Errors: M_WEAK_PASSWORD, M_FORBIDDEN. Spec: password_management.yaml. */

@@ -1,9 +1,9 @@
-import { Type } from 'typebox'
 import { SerializedJson } from '../../../http/endpoint.ts'
 import { MatrixError } from '../../../protocol/errors.ts'
 import { parseUserId } from '../../../protocol/ids.ts'
 import type { JsonValue } from '../../../protocol/json.ts'
 import { checkFieldName } from '../../../services/user-data/profile-rules.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 const PATH = '/_matrix/client/v3/profile/:userId'

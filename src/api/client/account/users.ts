@@ -1,4 +1,4 @@
-import { Type } from 'typebox'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /** Finds users by id and name. Errors: M_LIMIT_EXCEEDED. Spec: users.yaml. */

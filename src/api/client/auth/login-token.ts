@@ -1,5 +1,5 @@
-import { Type } from 'typebox'
 import { MatrixError } from '../../../protocol/errors.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /**

@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import type { Config } from '../../../config/config.ts'
 import type { JsonObject } from '../../../protocol/json.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 import { DEVICE_FIELDS, readDevice, sessionResponse } from './session-response.ts'
 

@@ -1,4 +1,4 @@
-import { Type } from 'typebox'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /** Exchanges a refresh token for new tokens. Errors: M_UNKNOWN_TOKEN. Spec: refresh.yaml. */

@@ -1,4 +1,4 @@
-import { Type } from 'typebox'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /** Tells whether a registration token may be used. Errors: M_FORBIDDEN, M_LIMIT_EXCEEDED. Spec: registration_tokens.yaml. */

@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { operationPath } from '../../../services/accounts/interactive-auth.ts'
 import type { Registered } from '../../../services/accounts/registration.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 import { DEVICE_FIELDS, readDevice, sessionResponse } from './session-response.ts'
 

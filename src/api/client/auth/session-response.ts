@@ -1,7 +1,7 @@
-import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import { parseDeviceId, serverNameOf } from '../../../protocol/ids.ts'
 import type { DeviceRequest, Session } from '../../../services/accounts/sessions.ts'
+import { Type } from '../../../util/schema.ts'
 
 /** The fields by which requests of login and registration say which device they are for. */
 export const DEVICE_FIELDS = {

@@ -1,5 +1,5 @@
-import { Type } from 'typebox'
 import type { JsonObject } from '../../../protocol/json.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 const BODY_BYTES_MAX = 1024 * 1024

@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { SerializedJson } from '../../../http/endpoint.ts'
 import type { JsonObject } from '../../../protocol/json.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 const PATH = '/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device'

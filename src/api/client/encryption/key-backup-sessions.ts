@@ -1,10 +1,10 @@
 import { Readable } from 'node:stream'
-import { Type } from 'typebox'
 import { SerializedJson } from '../../../http/endpoint.ts'
 import { MatrixError } from '../../../protocol/errors.ts'
 import type { JsonObject } from '../../../protocol/json.ts'
 import { SESSIONS_PER_PAGE } from '../../../services/encryption/key-backups.ts'
 import type { BackupSessionRow } from '../../../storage/tables/key-backups.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint, ClientResponse } from '../client-endpoint.ts'
 
 /** The rest of key_backup.yaml: the keys in a backup. */

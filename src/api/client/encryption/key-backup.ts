@@ -1,7 +1,7 @@
-import { Type } from 'typebox'
 import { invalidParam } from '../../../protocol/errors.ts'
 import type { JsonObject } from '../../../protocol/json.ts'
 import type { KeyBackupRow } from '../../../storage/tables/key-backups.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 const VERSION_PATH = '/_matrix/client/v3/room_keys/version'

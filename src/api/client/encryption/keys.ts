@@ -1,10 +1,10 @@
-import { Type } from 'typebox'
 import { invalidParam } from '../../../protocol/errors.ts'
 import type { DeviceId, UserId } from '../../../protocol/ids.ts'
 import type { JsonObject } from '../../../protocol/json.ts'
 import type { Requester } from '../../../services/accounts/requester.ts'
 import type { ClaimedKey, KeyClaim } from '../../../storage/tables/one-time-keys.ts'
 import { parseSyncToken } from '../../../streams/sync-token.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 const BODY_BYTES_MAX = 1024 * 1024

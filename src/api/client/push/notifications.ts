@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { SerializedJson } from '../../../http/endpoint.ts'
 import { viewerOf } from '../../../services/events/client-events.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /** Lists events of which the user was notified, newest first. Errors: M_INVALID_PARAM. Spec: notifications.yaml. */

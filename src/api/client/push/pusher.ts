@@ -1,9 +1,9 @@
-import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import { invalidParam, MatrixError } from '../../../protocol/errors.ts'
 import type { JsonObject } from '../../../protocol/json.ts'
 import { isJsonObject } from '../../../protocol/json.ts'
 import type { NewPusher } from '../../../services/push/pushers.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 const PUSHKEY_BYTES_MAX = 512

@@ -1,9 +1,9 @@
-import { Type } from 'typebox'
 import { MatrixError, invalidParam } from '../../../protocol/errors.ts'
 import { isPushRuleKind } from '../../../protocol/push-rules/push-rule.ts'
 import type { PushRuleKind } from '../../../protocol/push-rules/push-rule.ts'
 import { getRule, parseActions, parsePushRule } from '../../../protocol/push-rules/ruleset.ts'
 import { SerializedJson } from '../../../http/endpoint.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 const RULE_PATH = '/_matrix/client/v3/pushrules/global/:kind/:ruleId'

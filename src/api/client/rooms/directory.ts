@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { MatrixError } from '../../../protocol/errors.ts'
 import { parseRoomAlias, parseRoomId } from '../../../protocol/ids.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 const ALIAS = '/_matrix/client/v3/directory/room/:roomAlias'

@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { MatrixError } from '../../../protocol/errors.ts'
 import { parseRoomId, parseUserId } from '../../../protocol/ids.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 import { reasonContent } from './room-id-or-alias.ts'
 

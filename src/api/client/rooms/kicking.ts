@@ -1,5 +1,5 @@
-import { Type } from 'typebox'
 import { parseRoomId, parseUserId } from '../../../protocol/ids.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 import { reasonContent } from './room-id-or-alias.ts'
 

@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { MatrixError } from '../../../protocol/errors.ts'
 import { parseRoomId, parseServerName } from '../../../protocol/ids.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 import type { ClientContext } from '../context.ts'
 

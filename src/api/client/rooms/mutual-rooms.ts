@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { invalidParam } from '../../../protocol/errors.ts'
 import { parseUserId } from '../../../protocol/ids.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 const PAGE_ROOMS = 500

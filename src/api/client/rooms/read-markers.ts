@@ -1,8 +1,8 @@
-import { Type } from 'typebox'
 import { invalidParam } from '../../../protocol/errors.ts'
 import { parseEventId, parseRoomId } from '../../../protocol/ids.ts'
 import type { EventId } from '../../../protocol/ids.ts'
 import { READ_RECEIPT_TYPES } from '../../../services/ephemeral/receipts.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /** Sets the fully-read marker and read receipts. Idempotent. Errors: M_INVALID_PARAM, M_FORBIDDEN, M_NOT_FOUND. Spec: read_markers.yaml. */

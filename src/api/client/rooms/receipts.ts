@@ -1,7 +1,7 @@
-import { Type } from 'typebox'
 import { invalidParam } from '../../../protocol/errors.ts'
 import { parseEventId, parseRoomId } from '../../../protocol/ids.ts'
 import { READ_RECEIPT_TYPES } from '../../../services/ephemeral/receipts.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /** A thread root's event id, or `main`. */

@@ -1,5 +1,5 @@
-import { Type } from 'typebox'
 import { parseEventId, parseRoomId, parseUserId } from '../../../protocol/ids.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /** Reports an event to the administrators. Errors: M_NOT_FOUND, M_LIMIT_EXCEEDED. Spec: report_content.yaml. */

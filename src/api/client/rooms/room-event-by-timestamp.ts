@@ -1,5 +1,5 @@
-import { Type } from 'typebox'
 import { parseRoomId } from '../../../protocol/ids.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /** Finds the event closest to a time. Errors: M_NOT_FOUND, M_FORBIDDEN. Spec: room_event_by_timestamp.yaml. */

@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { parseRoomId } from '../../../protocol/ids.ts'
 import type { JsonObject } from '../../../protocol/json.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /**

@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { MatrixError } from '../../../protocol/errors.ts'
 import { parseRoomAlias, parseRoomId } from '../../../protocol/ids.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /** Tells what a room is like, to those who may join or read it. Errors: M_NOT_FOUND, M_INVALID_PARAM. Spec: room_summary.yaml. */

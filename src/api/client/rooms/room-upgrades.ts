@@ -1,5 +1,5 @@
-import { Type } from 'typebox'
 import { parseRoomId } from '../../../protocol/ids.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /**

@@ -1,7 +1,7 @@
-import { Type } from 'typebox'
 import { SerializedJson } from '../../../http/endpoint.ts'
 import { toClientEventJson } from '../../../protocol/events/client-event.ts'
 import { parseEventId, parseRoomId } from '../../../protocol/ids.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 import { parseEventText, parsePageToken, TOKEN_CHARACTERS_MAX } from './page-parameters.ts'
 

@@ -1,4 +1,3 @@
-import { Type } from 'typebox'
 import type { Static } from 'typebox'
 import { SerializedJson } from '../../../http/endpoint.ts'
 import { MatrixError } from '../../../protocol/errors.ts'
@@ -7,6 +6,7 @@ import { parseRoomEventFilter } from '../../../protocol/filters/parse-filter.ts'
 import { groupToken } from '../../../services/search/message-search.ts'
 import type { SearchResults } from '../../../services/search/message-search.ts'
 import type { HitContext } from '../../../services/search/search-answers.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 import { formatPageToken } from './page-parameters.ts'
 

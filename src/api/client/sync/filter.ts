@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { SerializedJson } from '../../../http/endpoint.ts'
 import { MatrixError } from '../../../protocol/errors.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 import { parseOwnUserId } from '../own-user.ts'
 

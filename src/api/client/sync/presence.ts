@@ -1,5 +1,5 @@
-import { Type } from 'typebox'
 import { parseUserId } from '../../../protocol/ids.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 const PATH = '/_matrix/client/v3/presence/:userId/status'

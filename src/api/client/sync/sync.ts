@@ -1,9 +1,9 @@
-import { Type } from 'typebox'
 import { SerializedJson } from '../../../http/endpoint.ts'
 import { MatrixError } from '../../../protocol/errors.ts'
 import type { Filter } from '../../../protocol/filters/filter.ts'
 import type { UserId } from '../../../protocol/ids.ts'
 import { parseSyncToken } from '../../../streams/sync-token.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 import type { ClientContext } from '../context.ts'
 

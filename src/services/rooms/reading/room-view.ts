@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import type { LRUCache } from 'lru-cache'
 import { parseHistoryVisibility, parseMembership } from '../../../protocol/history-visibility.ts'
 import type { Membership } from '../../../protocol/history-visibility.ts'
 import type { EventId, RoomId, UserId } from '../../../protocol/ids.ts'
@@ -8,6 +8,7 @@ import type { Database } from '../../../storage/database.ts'
 import { getVisibilityHistory } from '../../../storage/tables/room-state.ts'
 import type { SlotInterval } from '../../../storage/tables/room-state.ts'
 import type { StreamHub } from '../../../streams/stream-hub.ts'
+import { cacheOfEntries } from '../../../util/lru-cache.ts'
 import type { StoredEvent } from '../../events/event-reader.ts'
 import { filterVisible } from '../../sync/timeline-loader.ts'
 
@@ -64,7 +65,7 @@ const VIEWS_PER_ROOM_MAX = 1000
 /** Reads views, each from one query, and keeps them until the visibility or the user's membership changes. */
 export class RoomViews {
   readonly #database: Database
-  readonly #rooms = new LRUCache<string, LRUCache<string, Promise<RoomView>>>({ max: ROOMS_MAX })
+  readonly #rooms = cacheOfEntries<string, LRUCache<string, Promise<RoomView>>>(ROOMS_MAX)
 
   constructor(deps: { database: Database; hub: StreamHub }) {
     this.#database = deps.database
@@ -78,7 +79,7 @@ export class RoomViews {
   get(userId: UserId, roomId: RoomId): Promise<RoomView> {
     let views = this.#rooms.get(roomId)
     if (!views) {
-      views = new LRUCache({ max: VIEWS_PER_ROOM_MAX })
+      views = cacheOfEntries<string, Promise<RoomView>>(VIEWS_PER_ROOM_MAX)
       this.#rooms.set(roomId, views)
     }
     const cached = views.get(userId)

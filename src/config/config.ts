@@ -10,6 +10,7 @@ import type { CachesConfig, FederationConfig, TlsConfig } from './federation.ts'
 import { cacheOptions, federationOptions, tlsOptions } from './federation.ts'
 import type { KeysConfig } from './keys.ts'
 import { keysOptions } from './keys.ts'
+import { foldLegacyReplication } from './legacy-replication.ts'
 import type { ListenerConfig } from './listeners.ts'
 import { listenerOptions } from './listeners.ts'
 import { isLocatedMap, locatePlain } from './located.ts'
@@ -30,6 +31,7 @@ import type { RoomsConfig } from './rooms.ts'
 import { roomsOptions } from './rooms.ts'
 import type { ServerConfig } from './server.ts'
 import { serverOptions } from './server.ts'
+import { findTopologyDoubts } from './topology-contradictions.ts'
 import type { UsersConfig } from './users.ts'
 import { usersOptions } from './users.ts'
 import type { WorkersConfig } from './workers.ts'
@@ -53,7 +55,7 @@ export interface Config {
   readonly caches: CachesConfig
   readonly workers: WorkersConfig
   readonly experimental: ExperimentalConfig
-  /** Folder of the last configuration file; files with default names stand in it. */
+  /** Folder of the last configuration file that is not a worker's own; files with default names stand in it. */
   readonly directory: string
   /** What an admin should know; logged once at start. */
   readonly warnings: readonly string[]
@@ -86,7 +88,13 @@ export function loadConfig(files: readonly string[], overrides: Readonly<Record<
     throw new ConfigError([`there is no configuration file in ${files.join(', ') || 'the command'}; give one with -c`])
   const documents = paths.map((path) => parseYaml(readConfigFile(path), path, warnings))
   documents.push(locatePlain(overrides, 'the command line'))
-  return readConfig(documents, { warnings, directory: dirname(resolve(paths.at(-1) ?? '.')) })
+  // Files with default names (signing key, embedded database) belong to all processes: they do not stand beside a worker's own file.
+  const shared = paths.findLast((_, index) => !isWorkerFile(documents[index])) ?? paths.at(-1) ?? '.'
+  return readConfig(documents, { warnings, directory: dirname(resolve(shared)) })
+}
+
+function isWorkerFile(document: Located | undefined): boolean {
+  return document !== undefined && isLocatedMap(document.value) && document.value.has('worker_app')
 }
 
 /** Lists the names of the options that stand in the files. Throws ConfigError. */
@@ -128,7 +136,7 @@ function readConfig(documents: readonly Located[], options: { warnings: string[]
     federation: readTable(federationOptions.options, reader),
     tls: readTable(tlsOptions.options, reader),
     caches: readTable(cacheOptions.options, reader),
-    workers: readTable(workersOptions.options, reader),
+    workers: foldLegacyReplication(readTable(workersOptions.options, reader), reader),
     experimental: readTable(experimentalOptions.options, reader).experimentalFeatures,
     directory: options.directory,
     warnings: context.warnings,
@@ -136,6 +144,7 @@ function readConfig(documents: readonly Located[], options: { warnings: string[]
   reader.reportUnknown(OTHER_OPTIONS)
   for (const { option, what } of findContradictions(config))
     reader.problem(reader.get(option)?.place ?? reader.place, option, what)
+  for (const { option, what } of findTopologyDoubts(config)) reader.warn(reader.get(option)?.place ?? reader.place, option, what)
   if (context.problems.length > 0) throw new ConfigError(context.problems)
   return Object.freeze(config)
 }

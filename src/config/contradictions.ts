@@ -1,4 +1,5 @@
 import type { Config } from './config.ts'
+import { findTopologyContradictions } from './topology-contradictions.ts'
 
 /** Two options that do not go together; named by the one that an admin would change. */
 export interface Contradiction {
@@ -13,7 +14,7 @@ export function findContradictions(config: Config): Contradiction[] {
     ...checkLifetimes(config),
     ...checkRooms(config),
     ...checkPresence(config),
-    ...checkWriters(config),
+    ...findTopologyContradictions(config),
   ]
 }
 
@@ -71,16 +72,4 @@ function checkPresence({ users }: Config): Contradiction[] {
   return idleTimeoutMs > lastActiveGranularityMs
     ? []
     : [{ option: 'presence', what: 'idle_timeout must be greater than last_active_granularity' }]
-}
-
-function checkWriters({ workers }: Config): Contradiction[] {
-  const found: Contradiction[] = []
-  for (const [stream, writers] of Object.entries(workers.streamWriters)) {
-    for (const writer of writers) {
-      if (writer !== 'main' && !workers.instanceMap.has(writer)) {
-        found.push({ option: 'stream_writers', what: `${stream} names ${writer}, which \`instance_map\` does not have` })
-      }
-    }
-  }
-  return found
 }

@@ -25,6 +25,8 @@ export interface ListenerConfig {
   readonly type: 'http' | 'metrics'
   readonly port: number | undefined
   readonly bindAddresses: readonly string[]
+  /** Nobody chose the addresses: it listens on all of them because that is the default. */
+  readonly isOnAllByDefault: boolean
   readonly path: string | undefined
   readonly mode: number
   readonly tls: boolean
@@ -109,6 +111,7 @@ function makeListener(values: Values<typeof LISTENER_TABLE>, reader: MapReader):
     type: type === 'metrics' ? 'metrics' : 'http',
     port,
     bindAddresses: addresses.length > 0 ? addresses : type === 'metrics' ? ['0.0.0.0'] : ['::', '0.0.0.0'],
+    isOnAllByDefault: path === undefined && addresses.length === 0,
     path,
     mode: values.mode ?? SOCKET_MODE_DEFAULT,
     tls: values.tls,

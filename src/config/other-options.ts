@@ -80,7 +80,6 @@ export const OTHER_OPTIONS: ReadonlyMap<string, string> = new Map([
       'invite_3pid_guest',
       'log_file',
       'verbose',
-      'worker_main_http_uri',
       'expiry_time',
       'web_client',
       'riot_base_url',
@@ -123,8 +122,5 @@ export const OTHER_OPTIONS: ReadonlyMap<string, string> = new Map([
   ['metrics_port', 'is the old form of a listener with the resource metrics; write that instead'],
   ['metrics_bind_host', 'is the old form of a listener with the resource metrics; write that instead'],
   ['allow_underscore_prefixed_registration', 'is written `allow_underscore_prefixed_localpart`'],
-  ['worker_replication_host', 'belongs into `instance_map` under `main`; write it there'],
   ['worker_replication_port', 'is gone; the processes talk through Redis'],
-  ['worker_replication_http_port', 'belongs into `instance_map` under `main`; write it there'],
-  ['worker_replication_http_tls', 'belongs into `instance_map` under `main`; write it there'],
 ])

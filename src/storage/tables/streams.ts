@@ -10,3 +10,21 @@ export async function getLaneHeads(tx: Queryable): Promise<{ name: string; lane:
        FROM stream_def d CROSS JOIN LATERAL generate_series(0, d.lanes - 1) AS l(lane)`,
   )
 }
+
+/**
+ * Reads the newest position drawn in each lane's stream, without waiting for anybody. Where it is not above what a reader has,
+ * there is nothing new; where it is, `getLaneHead` tells what is final.
+ */
+export async function getDrawnPositions(tx: Queryable): Promise<{ name: string; lane: number; drawn: number }[]> {
+  return tx.query(
+    'get_drawn_positions',
+    `SELECT d.name, l.lane::int AS lane, stream_last_value(d.stream) AS drawn
+       FROM stream_def d CROSS JOIN LATERAL generate_series(0, d.lanes - 1) AS l(lane)`,
+  )
+}
+
+/** Reads the head of one lane. Waits for the commit under way there, so that every position up to it is final. */
+export async function getLaneHead(tx: Queryable, lane: { stream: number; lane: number }): Promise<number> {
+  const rows = await tx.query<{ head: number }>('get_lane_head', 'SELECT lane_head($1, $2) AS head', [lane.stream, lane.lane])
+  return rows[0]?.head ?? 0
+}

@@ -4,18 +4,22 @@ import { CliError, EXIT } from './cli-error.ts'
 import { print, printError } from './command.ts'
 import type { Command } from './command.ts'
 import { describeFlags } from './flags.ts'
-import { readVersion } from './version.ts'
+import { readVersion } from '../util/version.ts'
 
 // Loaded when asked for: `--version` and `hash-password` need no server in memory.
 const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   start: async () => (await import('./start.ts')).startCommand,
   homeserver: async () => (await import('./homeserver.ts')).homeserverCommand,
+  worker: async () => (await import('./worker.ts')).workerCommand,
+  up: async () => (await import('./up.ts')).upCommand,
+  ctl: async () => (await import('./ctl.ts')).ctlCommand,
   'register-user': async () => (await import('./register-user.ts')).registerUserCommand,
   'hash-password': async () => (await import('./hash-password.ts')).hashPasswordCommand,
   'generate-signing-key': async () => (await import('./signing-key.ts')).generateSigningKeyCommand,
   'export-signing-key': async () => (await import('./signing-key.ts')).exportSigningKeyCommand,
   'generate-config': async () => (await import('./generate-config.ts')).generateConfigCommand,
   'generate-log-config': async () => (await import('./generate-config.ts')).generateLogConfigCommand,
+  'proxy-config': async () => (await import('./proxy-config.ts')).proxyConfigCommand,
   migrate: async () => (await import('./migrate.ts')).migrateCommand,
 }
 

@@ -1,6 +1,7 @@
 import type { Endpoint } from '../http/endpoint.ts'
 import type { ClientContext } from './client/context.ts'
 import { getAdminLockUser, getAdminSuspendUser, setAdminLockUser, setAdminSuspendUser } from './admin/account-moderation.ts'
+import { listEventReports, removeEventReport, showEventReport } from './admin/event-reports.ts'
 import { getRegistrationNonce, registerWithSharedSecret } from './admin/register.ts'
 import { getWhoIs } from './admin/whois.ts'
 import {
@@ -312,6 +313,9 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
 
   // admin
   getWhoIs,
+  listEventReports,
+  showEventReport,
+  removeEventReport,
   getAdminLockUser,
   setAdminLockUser,
   getAdminSuspendUser,

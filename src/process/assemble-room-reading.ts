@@ -4,6 +4,7 @@ import { PublicRooms } from '../services/rooms/public-rooms.ts'
 import { RoomCards } from '../services/rooms/room-cards.ts'
 import { SpaceHierarchies } from '../services/rooms/hierarchy.ts'
 import type { Memberships } from '../services/rooms/memberships.ts'
+import { EventReports } from '../services/rooms/event-reports.ts'
 import { Reports } from '../services/rooms/reports.ts'
 import { RoomPreviews } from '../services/rooms/summary.ts'
 import { RoomTimes } from '../services/rooms/reading/room-times.ts'
@@ -31,6 +32,7 @@ export interface RoomReadingServices {
   readonly spaceHierarchies: SpaceHierarchies
   readonly roomTimes: RoomTimes
   readonly reports: Reports
+  readonly eventReports: EventReports
   readonly memberships: Memberships
   readonly messageSearch: MessageSearch
   readonly searchAnswers: SearchAnswers
@@ -83,6 +85,7 @@ export function assembleRoomReading(core: Core, deps: RoomReadingDeps): RoomRead
     memberships,
     spaceHierarchies: new SpaceHierarchies({ database, previews: roomPreviews }),
     roomTimes: new RoomTimes({ database, events, access, views }),
+    eventReports: new EventReports({ database, events, cards: roomCards }),
     reports: new Reports({
       database,
       clock,

@@ -1,6 +1,5 @@
-import { createHmac } from 'node:crypto'
 import { expect, test } from 'vitest'
-import type { TestClient } from '../kit/client.ts'
+import { registerAdministrator } from '../kit/administrator.ts'
 import { TestServer } from '../kit/test-server.ts'
 
 const DEVICES = '/_matrix/client/v3/devices'
@@ -75,7 +74,7 @@ test('with ui_auth.session_timeout a fresh login may delete devices without the 
 
 test('administrators lock and suspend accounts at once, and see from where they are used', async () => {
   await using server = await TestServer.start()
-  const root = await registerAdmin(server)
+  const root = await registerAdministrator(server)
   const alice = await server.register('alice', { password: 'secret' })
   const lock = `/_matrix/client/v1/admin/lock/${encodeURIComponent(alice.userId)}`
   await alice.get(WHOAMI)
@@ -102,13 +101,3 @@ test('administrators lock and suspend accounts at once, and see from where they 
   await root.put(lock, { locked: true })
   await alice.post('/_matrix/client/v3/logout')
 })
-
-async function registerAdmin(server: TestServer): Promise<TestClient> {
-  const client = server.anonymous()
-  const { nonce } = await client.get<{ nonce: string }>('/_synapse/admin/v1/register')
-  const mac = createHmac('sha1', 'shared secret of the tests')
-    .update([nonce, 'root', 'secret of root', 'admin'].join('\u0000'))
-    .digest('hex')
-  await client.post('/_synapse/admin/v1/register', { nonce, username: 'root', password: 'secret of root', admin: true, mac })
-  return client.login('root', 'secret of root')
-}

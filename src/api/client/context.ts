@@ -33,6 +33,7 @@ import type { MembershipChanges } from '../../services/rooms/membership-changes.
 import type { RoomCreation } from '../../services/rooms/room-creation.ts'
 import type { RoomUpgrade } from '../../services/rooms/room-upgrade.ts'
 import type { Memberships } from '../../services/rooms/memberships.ts'
+import type { EventReports } from '../../services/rooms/event-reports.ts'
 import type { Reports } from '../../services/rooms/reports.ts'
 import type { RoomPreviews } from '../../services/rooms/summary.ts'
 import type { RoomTimes } from '../../services/rooms/reading/room-times.ts'
@@ -102,6 +103,7 @@ export interface ClientContext {
   readonly spaceHierarchies: SpaceHierarchies
   readonly roomTimes: RoomTimes
   readonly reports: Reports
+  readonly eventReports: EventReports
   readonly memberships: Memberships
   readonly eventCreator: EventCreator
   readonly membershipChanges: MembershipChanges

@@ -1,5 +1,4 @@
-import { Ajv } from 'ajv'
-import type { ErrorObject, ValidateFunction } from 'ajv'
+import type { ValidateFunction } from 'ajv'
 import type { Static, TSchema } from 'typebox'
 import { jsonResponse, SerializedJson } from '../../http/endpoint.ts'
 import type { Endpoint, HttpMethod, HttpRequest, HttpResponse, ListenerResource } from '../../http/endpoint.ts'
@@ -7,6 +6,7 @@ import { invalidParam, MatrixError } from '../../protocol/errors.ts'
 import { parseStrictJson } from '../../protocol/strict-json.ts'
 import type { Requester } from '../../services/accounts/requester.ts'
 import type { EndpointGroupName } from '../endpoint-groups.ts'
+import { checkInput, compileBodySchema, compileTextSchema, queryObject } from '../endpoint-input.ts'
 import type { ClientContext } from './context.ts'
 
 /** JSON bodies are smaller than this unless the endpoint says otherwise. An event may have 65,536 bytes; state at room creation a few of them. */
@@ -57,9 +57,6 @@ export class ClientResponse {
   }
 }
 
-const bodyAjv = new Ajv({ strict: false, allErrors: false })
-const queryAjv = new Ajv({ strict: false, coerceTypes: 'array', useDefaults: true })
-
 /**
  * Makes an endpoint of the client API: reads and checks parameters, query and body against their schemas, authenticates,
  * calls the handler and serialises what it returns (a value, SerializedJson, or ClientResponse).
@@ -70,9 +67,9 @@ export function clientEndpoint<
   Query extends TSchema = TSchema,
   Body extends TSchema = TSchema,
 >(options: EndpointOptions<Auth, Params, Query, Body>): Endpoint<ClientContext> {
-  const checkParams = options.params ? queryAjv.compile(options.params) : undefined
-  const checkQuery = options.query ? queryAjv.compile(options.query) : undefined
-  const checkBody = options.body ? bodyAjv.compile(options.body) : undefined
+  const checkParams = options.params ? compileTextSchema(options.params) : undefined
+  const checkQuery = options.query ? compileTextSchema(options.query) : undefined
+  const checkBody = options.body ? compileBodySchema(options.body) : undefined
   return {
     operationId: options.operationId,
     method: options.method,
@@ -139,12 +136,6 @@ export function accessTokenOf(request: HttpRequest): string | undefined {
   return token === undefined || token === '' ? undefined : token
 }
 
-function queryObject(request: HttpRequest): Record<string, unknown> {
-  const out: Record<string, unknown> = Object.create(null) as Record<string, unknown>
-  for (const [name, values] of request.query) out[name] = values.length === 1 ? values[0] : values
-  return out
-}
-
 async function readJson(
   request: HttpRequest,
   options: { bodyBytesMax?: number; isBodyOptional?: boolean; isCanonicalBody?: boolean },
@@ -152,24 +143,5 @@ async function readJson(
 ): Promise<unknown> {
   const bytes = await request.readBody(options.bodyBytesMax ?? BODY_BYTES_MAX)
   if (bytes.length === 0 && options.isBodyOptional) return {}
-  const value = parseStrictJson(bytes, { canonicalNumbers: options.isCanonicalBody ?? false })
-  if (!check(value)) throw schemaError(check.errors?.[0], 'body')
-  return value
-}
-
-function checkInput(check: ValidateFunction, value: unknown, where: 'path' | 'query'): unknown {
-  if (!check(value)) throw schemaError(check.errors?.[0], where)
-  return value
-}
-
-function schemaError(error: ErrorObject | undefined, where: 'path' | 'query' | 'body'): MatrixError {
-  if (error?.keyword === 'required') {
-    return new MatrixError(
-      'M_MISSING_PARAM',
-      `Missing parameter: ${String((error.params as { missingProperty?: unknown }).missingProperty)}`,
-    )
-  }
-  const name = error?.instancePath.slice(1).replaceAll('/', '.') ?? ''
-  const message = `${name === '' ? `The ${where}` : `'${name}' in the ${where}`} ${error?.message ?? 'is invalid'}`
-  return new MatrixError(where === 'body' && error?.keyword === 'type' ? 'M_BAD_JSON' : 'M_INVALID_PARAM', message)
+  return checkInput(check, parseStrictJson(bytes, { canonicalNumbers: options.isCanonicalBody ?? false }), 'body')
 }

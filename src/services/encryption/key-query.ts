@@ -44,20 +44,9 @@ export class KeyQuery {
     if (wanted.size > USERS_PER_QUERY_MAX)
       throw new MatrixError('M_TOO_LARGE', `The keys of at most ${USERS_PER_QUERY_MAX} users can be asked for`)
     const { local, failures } = splitByServer([...wanted.keys()].filter(isValidUserId), this.#serverName)
-    const userIds = [...local]
-    const [active, devices, crossSigningKeys, signatureRows] = await Promise.all([
-      getActiveUsers(this.#database, userIds),
-      getDeviceKeysOfUsers(this.#database, userIds),
-      getCrossSigningKeys(this.#database, userIds),
-      getKeySignatures(this.#database, userIds, viewerId),
-    ])
-    const signatures = new SignatureIndex(signatureRows)
+    const { deviceKeys, crossSigningKeys, signatures } = await this.#read([...local], wanted, viewerId)
     return {
-      device_keys: collectDevices(
-        active,
-        devices.filter((row) => isWanted(wanted.get(row.userId), row.deviceId)),
-        signatures,
-      ),
+      device_keys: deviceKeys,
       failures,
       master_keys: collectKeys(crossSigningKeys, 'master', signatures),
       self_signing_keys: collectKeys(crossSigningKeys, 'self_signing', signatures),
@@ -67,6 +56,47 @@ export class KeyQuery {
         signatures,
       ),
     }
+  }
+
+  /**
+   * The same for another server: of our users alone, with the signatures of the owners alone; names of devices only if wished.
+   * Spec: server-server-api user_keys.yaml, queryUserEncryptionKeys.
+   */
+  async queryForServer(
+    wanted: ReadonlyMap<string, readonly string[]>,
+    options: { readonly showsNames: boolean },
+  ): Promise<Pick<KeyQueryResult, 'device_keys' | 'master_keys' | 'self_signing_keys'>> {
+    if (wanted.size > USERS_PER_QUERY_MAX)
+      throw new MatrixError('M_TOO_LARGE', `The keys of at most ${USERS_PER_QUERY_MAX} users can be asked for`)
+    const { local } = splitByServer([...wanted.keys()].filter(isValidUserId), this.#serverName)
+    const { deviceKeys, crossSigningKeys, signatures } = await this.#read([...local], wanted, undefined, options)
+    return {
+      device_keys: deviceKeys,
+      master_keys: collectKeys(crossSigningKeys, 'master', signatures),
+      self_signing_keys: collectKeys(crossSigningKeys, 'self_signing', signatures),
+    }
+  }
+
+  async #read(
+    userIds: readonly UserId[],
+    wanted: ReadonlyMap<string, readonly string[]>,
+    viewerId: UserId | undefined,
+    options: { readonly showsNames: boolean } = { showsNames: true },
+  ): Promise<{
+    deviceKeys: ByUser<ByUser<JsonObject>>
+    crossSigningKeys: readonly CrossSigningKeyRow[]
+    signatures: SignatureIndex
+  }> {
+    const [active, devices, crossSigningKeys, signatureRows] = await Promise.all([
+      getActiveUsers(this.#database, userIds),
+      getDeviceKeysOfUsers(this.#database, userIds),
+      getCrossSigningKeys(this.#database, userIds),
+      getKeySignatures(this.#database, userIds, viewerId),
+    ])
+    const signatures = new SignatureIndex(signatureRows)
+    const rows = devices.filter((row) => isWanted(wanted.get(row.userId), row.deviceId))
+    const shown = options.showsNames ? rows : rows.map((row) => ({ ...row, displayName: null }))
+    return { deviceKeys: collectDevices(active, shown, signatures), crossSigningKeys, signatures }
   }
 }
 

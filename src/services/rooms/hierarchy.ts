@@ -10,6 +10,8 @@ import type { RoomPreviews, RoomSummary } from './summary.ts'
 /** Rooms of one tree that are looked at. */
 const TREE_ROOMS_MAX = 2000
 const DEPTH_MAX = 20
+/** Children of a space that another server gets at once. */
+const SERVER_CHILDREN_MAX = 200
 /** Spec: m.space.child, `order`. */
 const ORDER = /^[\x20-\x7e]{1,50}$/
 
@@ -56,6 +58,30 @@ export class SpaceHierarchies {
       rooms: page.map((space) => writeSpace(space)),
       nextBatch: order.length > start + request.limit ? formatToken(start + request.limit, request) : undefined,
     }
+  }
+
+  /**
+   * Reads a room and the rooms right below it as another server may see them, as JSON text. Throws M_NOT_FOUND.
+   * Spec: server-server-api space_hierarchy.yaml.
+   */
+  async getLevelForServer(
+    server: { isInOrInvited(roomId: RoomId): Promise<boolean> },
+    request: { readonly roomId: RoomId; readonly isSuggestedOnly: boolean },
+  ): Promise<string> {
+    const { visible } = await this.#previews.getVisibleToServer([request.roomId], server)
+    const summary = visible.get(request.roomId)
+    if (!summary) throw new MatrixError('M_NOT_FOUND', 'Room does not exist.')
+    const spaces = summary.room_type === 'm.space' ? [request.roomId] : []
+    const events = (await this.#readChildren(spaces, request.isSuggestedOnly)).get(request.roomId) ?? []
+    const children = events.slice(0, SERVER_CHILDREN_MAX)
+    const below = await this.#previews.getVisibleToServer(
+      children.map((event) => event.stateKey as RoomId),
+      server,
+    )
+    return (
+      `{"room":${writeSpace({ summary, children })},"children":${JSON.stringify([...below.visible.values()])}` +
+      `,"inaccessible_children":${JSON.stringify(below.hidden)}}`
+    )
   }
 
   /** Reads the visible rooms of the tree, level by level. */

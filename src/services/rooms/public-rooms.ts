@@ -16,6 +16,8 @@ export interface PublicRoomsQuery {
   readonly searchTerm: string | undefined
   /** Null stands for rooms without a type. */
   readonly roomTypes: readonly (string | null)[] | undefined
+  /** Leaves out rooms that are for our users only. */
+  readonly isForServer?: boolean
 }
 
 /** One room of the directory. Spec: public_rooms_chunk.yaml. */
@@ -85,7 +87,7 @@ export class PublicRooms {
     direction: 'f' | 'b',
     start: PublishedRoom | undefined,
   ): Promise<{ rooms: { room: PublishedRoom; card: RoomCard }[]; hasMore: boolean }> {
-    const isFiltered = query.searchTerm !== undefined || query.roomTypes !== undefined
+    const isFiltered = query.searchTerm !== undefined || query.roomTypes !== undefined || query.isForServer === true
     const pageSize = isFiltered ? SCAN_ROOMS : query.limit + 1
     const found: { room: PublishedRoom; card: RoomCard }[] = []
     let place = start
@@ -126,6 +128,7 @@ function isListed(card: RoomCard): boolean {
 }
 
 function isWanted(card: RoomCard, query: PublicRoomsQuery): boolean {
+  if (query.isForServer === true && !card.isFederated) return false
   if (query.roomTypes !== undefined && !query.roomTypes.includes(card.roomType ?? null)) return false
   const term = query.searchTerm?.trim().toLowerCase()
   if (term === undefined || term === '') return true

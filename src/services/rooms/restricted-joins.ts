@@ -5,6 +5,7 @@ import { MatrixError } from '../../protocol/errors.ts'
 import { serverNameOf } from '../../protocol/ids.ts'
 import type { RoomId, ServerName, UserId } from '../../protocol/ids.ts'
 import { isJsonObject } from '../../protocol/json.ts'
+import type { JsonValue } from '../../protocol/json.ts'
 import type { RoomVersion } from '../../protocol/room-versions/room-version.ts'
 import type { Memberships } from './memberships.ts'
 
@@ -47,13 +48,20 @@ export class RestrictedJoins {
 
   /** Tells whether the user is in one of the rooms that the join rules allow. */
   async isAllowed(userId: UserId, state: AuthStateLookup): Promise<boolean> {
-    const allow = state('m.room.join_rules', '')?.content['allow']
-    if (!Array.isArray(allow)) return false
-    for (const entry of allow.slice(0, ALLOWED_ROOMS_MAX)) {
-      if (!isJsonObject(entry) || entry['type'] !== 'm.room_membership' || typeof entry['room_id'] !== 'string') continue
+    for (const roomId of this.getAllowedRooms(state)) {
       // From the memory of the user's memberships: any string may be asked for.
-      if (await this.#memberships.isJoined(userId, entry['room_id'] as RoomId)) return true
+      if (await this.#memberships.isJoined(userId, roomId)) return true
     }
     return false
+  }
+
+  /** The rooms whose members the join rules let in. */
+  getAllowedRooms(state: AuthStateLookup): RoomId[] {
+    const allow = state('m.room.join_rules', '')?.content['allow']
+    if (!Array.isArray(allow)) return []
+    return allow.slice(0, ALLOWED_ROOMS_MAX).flatMap((entry: JsonValue) => {
+      if (!isJsonObject(entry) || entry['type'] !== 'm.room_membership' || typeof entry['room_id'] !== 'string') return []
+      return [entry['room_id'] as RoomId]
+    })
   }
 }

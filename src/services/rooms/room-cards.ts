@@ -40,6 +40,8 @@ export interface RoomCard {
   readonly isWorldReadable: boolean
   readonly canGuestsJoin: boolean
   readonly encryption: string | undefined
+  /** Users of other servers may be in it. Spec: m.room.create, `m.federate`. */
+  readonly isFederated: boolean
   /** The room that this one replaced. */
   readonly predecessorId: RoomId | undefined
 }
@@ -109,6 +111,7 @@ function makeCard(roomId: RoomId, records: readonly RoomStateRecord[]): RoomCard
     isWorldReadable: parseHistoryVisibility(contents.get('m.room.history_visibility')) === 'world_readable',
     canGuestsJoin: read('m.room.guest_access', 'guest_access') === 'can_join',
     encryption: read('m.room.encryption', 'algorithm'),
+    isFederated: contents.get('m.room.create')?.['m.federate'] !== false,
     predecessorId: predecessorOf(contents.get('m.room.create')),
   }
 }

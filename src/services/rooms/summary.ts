@@ -40,10 +40,36 @@ export class RoomPreviews {
       this.#cards.get(roomIds),
       userId === undefined ? new Map<RoomId, { membership: string }>() : this.#memberships.getOfUser(userId),
     ])
-    const visible = [...cards.values()].filter((card) => canSee(card, memberships))
-    const counts = await this.#cards.getJoinedCounts(visible.map((card) => card.roomId))
-    return new Map(visible.map((card) => [card.roomId, toSummary(card, counts.get(card.roomId) ?? 0)]))
+    return this.#summarize([...cards.values()].filter((card) => canSee(card, memberships)))
   }
+
+  /**
+   * Reads the summaries of those rooms that somebody of another server could join, knock on or read. Rooms that we do not know
+   * are in neither list. Spec: server-server-api space_hierarchy.yaml.
+   */
+  async getVisibleToServer(
+    roomIds: readonly RoomId[],
+    server: {
+      isInOrInvited(roomId: RoomId): Promise<boolean>
+    },
+  ): Promise<{ readonly visible: Map<RoomId, RoomSummary>; readonly hidden: readonly RoomId[] }> {
+    const cards = await this.#cards.get(roomIds)
+    const verdicts = await Promise.all([...cards.values()].map(async (card) => ({ card, isVisible: await canServerSee(card, server) })))
+    const visible = await this.#summarize(verdicts.filter(({ isVisible }) => isVisible).map(({ card }) => card))
+    return { visible, hidden: verdicts.filter(({ isVisible }) => !isVisible).map(({ card }) => card.roomId) }
+  }
+
+  async #summarize(cards: readonly RoomCard[]): Promise<Map<RoomId, RoomSummary>> {
+    const counts = await this.#cards.getJoinedCounts(cards.map((card) => card.roomId))
+    return new Map(cards.map((card) => [card.roomId, toSummary(card, counts.get(card.roomId) ?? 0)]))
+  }
+}
+
+/** Behaviour of Synapse: a room shows itself to servers with members or invited users in it, or in a room that lets them in. */
+async function canServerSee(card: RoomCard, server: { isInOrInvited(roomId: RoomId): Promise<boolean> }): Promise<boolean> {
+  if (canSee(card, new Map())) return true
+  for (const roomId of [card.roomId, ...card.allowedRoomIds]) if (await server.isInOrInvited(roomId)) return true
+  return false
 }
 
 function canSee(card: RoomCard, memberships: ReadonlyMap<RoomId, { readonly membership: string }>): boolean {

@@ -112,6 +112,18 @@ export class Profiles {
     return `{${JSON.stringify(name)}:${valueJson}}`
   }
 
+  /**
+   * The profile, or one field of it, as JSON text, for another server; a field that is not set is left out.
+   * Throws M_NOT_FOUND. Spec: server-server-api query.yaml, queryProfile.
+   */
+  async getJsonForServer(userId: UserId, name: string | undefined): Promise<string> {
+    if (serverNameOf(userId) !== this.#deps.options.serverName) throw new MatrixError('M_NOT_FOUND', 'Profile not found')
+    const fields = await this.#load(userId)
+    if (fields.size === 0) await this.#checkExists(userId)
+    const shown = [...fields].filter(([field]) => name === undefined || field === name)
+    return `{${shown.map(([field, valueJson]) => `${JSON.stringify(field)}:${valueJson}`).join(',')}}`
+  }
+
   async #loadFor(requester: Requester | undefined, userId: UserId): Promise<Fields> {
     const { requireAuth, limitToUsersWhoShareRooms, serverName } = this.#deps.options
     if (requester === undefined && (requireAuth || limitToUsersWhoShareRooms))

@@ -64,13 +64,17 @@ export async function upsertKeySignatures(tx: Queryable, signatures: readonly Ke
   )
 }
 
-/** Reads the signatures on the users' keys that the viewer may see: those by their owners, and the viewer's own. */
-export async function getKeySignatures(tx: Queryable, userIds: readonly UserId[], viewerId: UserId): Promise<KeySignatureRow[]> {
+/** Reads the signatures on the users' keys that the viewer may see: those by their owners, and the viewer's own if there is one. */
+export async function getKeySignatures(
+  tx: Queryable,
+  userIds: readonly UserId[],
+  viewerId: UserId | undefined,
+): Promise<KeySignatureRow[]> {
   return tx.query<KeySignatureRow>(
     'get_key_signatures',
     `SELECT target_user_id AS "targetUserId", target_key_id AS "targetKeyId", signer_user_id AS "signerUserId",
             signer_key_id AS "signerKeyId", signature
        FROM key_signatures WHERE target_user_id = ANY($1) AND (signer_user_id = target_user_id OR signer_user_id = $2)`,
-    [userIds, viewerId],
+    [userIds, viewerId ?? null],
   )
 }

@@ -49,6 +49,16 @@ export async function getDeviceListChanges(
   return rows.map((row) => ({ ...row, viewerId: row.viewerId === '' ? undefined : row.viewerId }))
 }
 
+/** Reads the position of the user's newest change that everyone is told of; 0 where there was none. */
+export async function getDeviceListPosition(tx: Queryable, userId: UserId): Promise<StreamPosition> {
+  const [row] = await tx.query<{ position: StreamPosition }>(
+    'get_device_list_position',
+    `SELECT position FROM device_list_changes WHERE user_id = $1 AND viewer_id = ''`,
+    [userId],
+  )
+  return row?.position ?? (0 as StreamPosition)
+}
+
 /** Finds which of the users changed after the position, as far as the viewer is told. */
 export async function getChangedUsers(
   tx: Queryable,

@@ -69,7 +69,8 @@ export const claimKeys = clientEndpoint({
   },
 })
 
-function listClaims(wanted: Record<string, Record<string, string>>): KeyClaim[] {
+/** Reads a request for one-time keys. */
+export function listClaims(wanted: Record<string, Record<string, string>>): KeyClaim[] {
   return Object.entries(wanted).flatMap(([userId, devices]) =>
     Object.entries(devices)
       // Such names are nobody's; PostgreSQL would refuse them.
@@ -78,7 +79,8 @@ function listClaims(wanted: Record<string, Record<string, string>>): KeyClaim[] 
   )
 }
 
-function nestKeys(keys: readonly ClaimedKey[]): Record<string, Record<string, JsonObject>> {
+/** Writes claimed keys by user and device. */
+export function nestKeys(keys: readonly ClaimedKey[]): Record<string, Record<string, JsonObject>> {
   const byUser = new Map<string, [string, JsonObject][]>()
   for (const { userId, deviceId, algorithm, keyId, keyJson } of keys) {
     const devices = byUser.get(userId) ?? []

@@ -1,0 +1,23 @@
+import { Type } from 'typebox'
+import { parseRoomId, parseUserId } from '../../protocol/ids.ts'
+import { federationEndpoint } from './federation-endpoint.ts'
+
+/** Prepares a knock for a user of the asking server to sign. Errors: M_INCOMPATIBLE_ROOM_VERSION, M_FORBIDDEN, M_NOT_FOUND. Spec: knocks.yaml. */
+export const makeKnock = federationEndpoint({
+  operationId: 'makeKnock',
+  method: 'GET',
+  path: '/_matrix/federation/v1/make_knock/:roomId/:userId',
+  group: 'federation_membership',
+  auth: 'signed',
+  isAclProtected: true,
+  params: Type.Object({ roomId: Type.String(), userId: Type.String() }),
+  query: Type.Object({ ver: Type.Array(Type.String(), { maxItems: 100 }) }),
+  handler: ({ params, query, origin }, ctx) =>
+    ctx.membershipTemplates.make({
+      origin,
+      roomId: parseRoomId(params.roomId),
+      userId: parseUserId(params.userId),
+      membership: 'knock',
+      roomVersions: query.ver,
+    }),
+})

@@ -58,6 +58,9 @@ export class EventStream {
     deps.hub.onRow('events', (row) => {
       for (const waiter of this.#waiters) if (waiter.rooms.has(row.roomId) || row.stateKey === waiter.userId) woken.add(waiter)
     })
+    deps.hub.onReset('events', () => {
+      for (const waiter of this.#waiters) woken.add(waiter)
+    })
     deps.hub.onAdvance('events', () => {
       for (const waiter of woken) waiter.wake()
       woken.clear()
@@ -67,6 +70,7 @@ export class EventStream {
   /** Reads what is new, and waits where nothing is. Throws M_FORBIDDEN for a room that may not be looked into. */
   async read(reader: RoomReader, request: EventStreamRequest): Promise<EventStreamChunk> {
     const { hub, clock } = this.#deps
+    if (request.from !== undefined) await hub.catchUpTo('events', 0, request.from)
     const start = Math.min(request.from ?? hub.head('events'), hub.head('events'))
     const deadlineMs = clock.monotonicMs() + Math.min(request.timeoutMs, TIMEOUT_MS_MAX)
     let position = start
@@ -79,7 +83,7 @@ export class EventStream {
       const leftMs = deadlineMs - clock.monotonicMs()
       if (found.chunk.length > 0 || leftMs <= 0 || request.signal.aborted) return { start, end: position, chunk: found.chunk }
       if (hub.head('events') > position) continue
-      await this.#wait({ userId: reader.viewer.userId, rooms: new Set(roomIds) }, leftMs, request.signal)
+      await hub.park(this.#wait({ userId: reader.viewer.userId, rooms: new Set(roomIds) }, leftMs, request.signal))
     }
   }
 

@@ -35,10 +35,19 @@ export class SyncRooms {
   /** Plans an initial sync. */
   async planInitial(request: SyncRequest, now: SyncToken, ignored: ReadonlySet<string>): Promise<RoomPlan> {
     const plan = newPlan()
-    for (const [roomId, place] of await this.#memberships.getOfUser(request.requester.userId)) {
-      if (!this.#isTold(roomId, request) || place.position > now.events) continue
-      if (place.membership === 'join') plan.newlyJoined.push(roomId)
+    const { userId } = request.requester
+    const moved: { roomId: RoomId; position: number }[] = []
+    for (const [roomId, place] of await this.#memberships.getOfUser(userId)) {
+      if (!this.#isTold(roomId, request)) continue
+      if (place.position > now.events) moved.push({ roomId, position: now.events })
+      else if (place.membership === 'join') plan.newlyJoined.push(roomId)
       else addPlace(plan, roomId, place, { isWhole: true, includesLeft: request.filter.room.includeLeave, ignored })
+    }
+    // The place is newer than the answer. What the user was not joined to comes with the next one; a room they were joined to must
+    // be told from the beginning now, because the next one takes it for told.
+    const before = moved.length === 0 ? [] : await getMembershipsAsOf(this.#database, { userId, rooms: moved })
+    for (const record of before) {
+      if (stateRecordToEvent(record).content['membership'] === 'join') plan.newlyJoined.push(record.roomId as RoomId)
     }
     return plan
   }

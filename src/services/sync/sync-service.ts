@@ -1,7 +1,7 @@
 import type { DeviceId, RoomId, UserId } from '../../protocol/ids.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { StreamPosition } from '../../streams/streams.ts'
-import { currentSyncToken, formatSyncToken } from '../../streams/sync-token.ts'
+import { catchUpWithToken, currentSyncToken, formatSyncToken } from '../../streams/sync-token.ts'
 import type { SyncToken } from '../../streams/sync-token.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { DeviceListSharing, SharingChanges } from './device-list-sharing.ts'
@@ -62,7 +62,7 @@ export class SyncService {
 
   async #answer(request: SyncRequest): Promise<string> {
     const { requester } = request
-    const feed = await this.#feeds.get(requester.userId)
+    if (request.since) await catchUpWithToken(this.#hub, request.since)
     if (request.since && requester.deviceId) {
       // The client came back with this token, so it has what the token covers.
       await this.#sources.toDevice.deleteUpTo({
@@ -73,6 +73,8 @@ export class SyncService {
     }
     const deadlineMs = this.#clock.monotonicMs() + Math.min(request.timeoutMs, TIMEOUT_MS_MAX)
     for (;;) {
+      // Asked for anew each time: a feed that was pushed out of memory while this waited learns of nothing any more.
+      const feed = await this.#feeds.get(requester.userId)
       const now = currentSyncToken(this.#hub)
       const since = request.since && clampToNow(request.since, now)
       const answer = await this.#compute(request, feed, since, now)
@@ -80,7 +82,7 @@ export class SyncService {
       if (!answer.isEmpty || since === undefined || request.isFullState || leftMs <= 0 || request.signal.aborted)
         return answer.text
       if (hasMoved(now, currentSyncToken(this.#hub))) continue
-      const outcome = await feed.wait(leftMs, request.signal)
+      const outcome = await this.#hub.park(feed.wait(leftMs, request.signal))
       if (outcome === 'aborted') return answer.text
     }
   }

@@ -78,6 +78,8 @@ export class RoomMessages {
   async getPage(reader: RoomReader, request: MessagesRequest): Promise<MessagesPage> {
     const { roomId, direction, limit, filter } = request
     const { userId } = reader.viewer
+    // The token may come from a process that is further.
+    await this.#deps.hub.catchUpTo('events', 0, Math.max(request.from ?? 0, request.to ?? 0))
     const [reading, view] = await Promise.all([
       this.#deps.access.getReading(userId, roomId),
       this.#deps.views.get(userId, roomId),

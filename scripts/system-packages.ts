@@ -12,6 +12,9 @@ interface SystemProgram {
 
 const PROGRAMS: readonly SystemProgram[] = [
   { command: 'bash', packageName: 'bash', neededFor: 'tests/blackbox/launch.sh' },
+  { command: 'redis-server', packageName: 'redis-server', neededFor: 'tests of several processes' },
+  { command: 'nginx', packageName: 'nginx', neededFor: 'tests of proxy configurations' },
+  { command: 'haproxy', packageName: 'haproxy', neededFor: 'tests of proxy configurations' },
   { command: 'openssl', packageName: 'openssl', neededFor: 'certificates of tests/blackbox/launch.sh' },
 ]
 

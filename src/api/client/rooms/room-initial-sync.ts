@@ -12,7 +12,7 @@ export const roomInitialSync = clientEndpoint({
   method: 'GET',
   path: '/_matrix/client/v3/rooms/:roomId/initialSync',
   otherPaths: ['/_matrix/client/api/v1/rooms/:roomId/initialSync'],
-  group: 'client_reads',
+  group: 'initial_sync',
   auth: 'guest',
   params: Type.Object({ roomId: Type.String() }),
   query: Type.Object({ limit: Type.Optional(Type.Integer()) }),

@@ -16,7 +16,7 @@ export const getEvents = clientEndpoint({
   method: 'GET',
   path: '/_matrix/client/v3/events',
   otherPaths: ['/_matrix/client/api/v1/events'],
-  group: 'sync',
+  group: 'events_stream',
   auth: 'guest',
   query: Type.Object({
     from: Type.Optional(Type.String({ maxLength: TOKEN_CHARACTERS_MAX })),
@@ -42,7 +42,7 @@ export const initialSync = clientEndpoint({
   method: 'GET',
   path: '/_matrix/client/v3/initialSync',
   otherPaths: ['/_matrix/client/api/v1/initialSync'],
-  group: 'sync',
+  group: 'initial_sync',
   auth: 'guest',
   query: Type.Object({ limit: Type.Optional(Type.Integer()), archived: Type.Optional(Type.Boolean()) }),
   async handler({ query, requester }, ctx) {

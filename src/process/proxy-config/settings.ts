@@ -1,0 +1,14 @@
+/** Joins over federation may take minutes; clients wait for them. */
+export const REQUEST_TIMEOUT_S = 180
+/** Longer than clients wait: the processes end long polls, not the proxy. */
+export const LONG_POLL_TIMEOUT_S = 630
+/** Bodies that are no uploads: a transaction of another server is far below. Synapse: 200 events of 64 KiB. */
+export const OTHER_BODY_BYTES_MAX = 200 * 65_536
+
+/** What a proxy itself answers, in the words of the Matrix specification. */
+export const ERRORS_OF_PROXY: readonly { readonly statuses: readonly number[]; readonly name: string; readonly body: string }[] =
+  [
+    { statuses: [404], name: 'unknown', body: '{"errcode":"M_UNRECOGNIZED","error":"Unrecognized request"}' },
+    { statuses: [413], name: 'too_large', body: '{"errcode":"M_TOO_LARGE","error":"The request body is too large"}' },
+    { statuses: [502, 503, 504], name: 'away', body: '{"errcode":"M_UNKNOWN","error":"The server is not available"}' },
+  ]

@@ -12,6 +12,7 @@ import type { SigningKey } from '../../src/protocol/signing-key.ts'
 import { signJson, signText } from '../../src/protocol/signatures.ts'
 import { canonicalJson } from '../../src/protocol/canonical-json.ts'
 import { systemRandom } from '../../src/util/random.ts'
+import { checkFederationResponse } from './spec/federation-responses.ts'
 import { testAuthority } from './test-authority.ts'
 import type { TestCertificate } from './test-authority.ts'
 
@@ -167,7 +168,7 @@ export class TestPeer implements AsyncDisposable {
     return `X-Matrix origin="${this.serverName}",destination="${options.destination}",key="${this.signingKey.id}",sig="${signature}"`
   }
 
-  /** Sends a signed request to our server. `headers` go over its own (`authorization` too). */
+  /** Sends a signed request to our server; its answer must fit the specification. `headers` go over its own (`authorization` too). */
   async request<T = Record<string, unknown>>(
     target: PeerTarget,
     method: 'GET' | 'PUT' | 'POST' | 'DELETE',
@@ -188,7 +189,9 @@ export class TestPeer implements AsyncDisposable {
       ...(options.signal === undefined ? {} : { signal: options.signal }),
     } as Parameters<typeof request>[1])
     const bytes = Buffer.from(await response.body.arrayBuffer())
-    return { status: response.statusCode, body: parseBody(bytes) as T, bytes, headers: response.headers }
+    const answer = parseBody(bytes)
+    checkFederationResponse(method, path, response.statusCode, answer)
+    return { status: response.statusCode, body: answer as T, bytes, headers: response.headers }
   }
 
   /** Stops at once, open connections included: from now on it cannot be reached. */

@@ -29,6 +29,9 @@ export class CacheInvalidation {
     deps.hub.onRow('caches', ({ cache, keys }) => {
       for (const forget of this.#caches.get(cache) ?? []) forget(keys)
     })
+    deps.hub.onReset('caches', () => {
+      for (const list of this.#caches.values()) for (const forget of list) forget(null)
+    })
   }
 
   /** Registers what forgets the keys of the named cache in this process. */

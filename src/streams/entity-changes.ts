@@ -25,6 +25,12 @@ export class EntityChanges<Id extends string> {
     if (head > this.#floor) this.#floor = head
   }
 
+  /** Forgets everything before the position: changes up to there were not told. */
+  reset(head: StreamPosition): void {
+    this.#last.clear()
+    this.start(head)
+  }
+
   /** Notes a change; positions come in ascending order. */
   note(id: Id, position: StreamPosition): void {
     this.#last.set(id, position)

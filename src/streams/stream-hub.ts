@@ -20,8 +20,11 @@ const BACKLOG_POSITIONS_MAX = 20_000
 const HELD_FRAMES_MAX = 1000
 const READ_RETRY_MS = 1000
 
-/** Drops what is cached of a stream, because its rows up to the new head will not be told. Must not throw and must not wait. */
-export type ResetHandler = (head: StreamPosition) => void
+/**
+ * Drops what is cached of a stream, because its rows up to the new head will not be told. What it returns is not awaited: the head
+ * moves at once.
+ */
+export type ResetHandler = (head: StreamPosition) => void | Promise<void>
 /** Reads a lane's head from PostgreSQL: everything up to it is committed, or lost for good. */
 export type ReadHead = (stream: StreamName, lane: number) => Promise<number>
 
@@ -211,13 +214,13 @@ export class StreamHub {
 
   /**
    * Reaches a position that a client's token names: at once, without waiting for a frame. One that PostgreSQL does not know is
-   * nobody's; then this process reaches what there is.
+   * nobody's; then this process reaches what there is. Infinity means all that there is.
    */
   async catchUpTo(name: StreamName, laneNumber: number, position: number): Promise<void> {
     const lane = this.#state(name).lanes[laneNumber]
     if (!lane || lane.head >= position || !STREAMS[name].isPersistent || !this.#readHead) return
     const head = await this.#readHead(name, laneNumber)
-    if (position > head) this.stats.fromFuture++
+    if (position > head && Number.isFinite(position)) this.stats.fromFuture++
     await this.catchUp(name, laneNumber, Math.min(position, head))
   }
 
@@ -251,7 +254,7 @@ export class StreamHub {
     this.stats.resets++
     for (const handler of state.resets) {
       try {
-        handler(head as StreamPosition)
+        handler(head as StreamPosition)?.catch(this.#onError)
       } catch (error) {
         this.#onError(error)
       }

@@ -64,6 +64,7 @@ export class AccessTokens implements Authenticator {
       onRemoved: (cached, token) => this.#unindex(cached.requester.userId, token),
     })
     deps.hub.onRow('device_lists', ({ userId }) => this.forgetUser(userId as UserId))
+    deps.hub.onReset('device_lists', () => this.#forgetAll())
     deps.caches.onForget(ACCESS_TOKENS_CACHE, (userIds) => {
       if (userIds) for (const userId of userIds) this.forgetUser(userId as UserId)
       else this.#forgetAll()

@@ -66,6 +66,10 @@ export class DeviceLists {
       this.#log.push({ position, userId: row.userId as UserId, viewerId: row.viewerId as UserId | undefined })
       if (this.#log.length > 2 * CHANGES_MAX) this.#floor = this.#log.splice(0, CHANGES_MAX).at(-1)?.position ?? this.#floor
     })
+    deps.hub.onReset('device_lists', (head) => {
+      this.#log.length = 0
+      this.#floor = head
+    })
   }
 
   /** Loads the newest changes. Called once, when the heads of the streams are known and before the first request. */
@@ -155,6 +159,8 @@ export class DeviceLists {
     eventsAfter: StreamPosition
   }): Promise<DeviceListUpdate> {
     const { userId, after, eventsAfter } = query
+    // A client asks this after a pause: whatever any process has committed must be told.
+    await this.#hub.catchUpTo('device_lists', 0, Number.POSITIVE_INFINITY)
     const sharingChanges = await getSharingChanges(this.#database, userId, eventsAfter)
     return this.getChanges({
       userId,

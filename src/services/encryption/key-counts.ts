@@ -37,6 +37,7 @@ export class KeyCounts {
     })
     // Covers deleted devices, whose ids may come again.
     deps.hub.onRow('device_lists', (row) => this.#users.delete(row.userId as UserId))
+    deps.hub.onReset('device_lists', () => this.#users.clear())
   }
 
   #forget(key: string): void {

@@ -31,6 +31,7 @@ export class PresenceStates {
       this.#keep(userId as UserId, state)
       this.#noteChange(userId as UserId, position)
     })
+    deps.hub.onReset('presence', (head) => this.#load(head))
     deps.hub.setReadSince('presence', async (_lane, after, upTo) =>
       (await getPresencesSince(deps.database, { after, upTo })).map((row) => ({
         position: row.position,
@@ -58,9 +59,13 @@ export class PresenceStates {
   }
 
   /** Loads who is present. After the heads were set. */
-  async start(): Promise<void> {
+  start(): Promise<void> {
+    return this.#load(this.#hub.head('presence'))
+  }
+
+  async #load(head: StreamPosition): Promise<void> {
     this.#changes = []
-    this.#changesFloor = this.#hub.head('presence')
+    this.#changesFloor = head
     this.#present.clear()
     this.#offline.clear()
     const rows = await getActivePresences(this.#database)

@@ -79,6 +79,10 @@ export class Receipts {
       this.#recent.add(row, position)
       this.#changes.note(row.roomId, position)
     })
+    deps.hub.onReset('receipts', (head) => {
+      this.#recent.reset(head)
+      this.#changes.reset(head)
+    })
     deps.hub.setReadSince('receipts', async (_lane, after, upTo) =>
       (await getReceiptRowsSince(this.#database, { after, upTo })).map((stored) => ({
         position: stored.position,

@@ -22,6 +22,12 @@ export class RecentReceipts {
     this.#floor = Math.max(this.#floor, head)
   }
 
+  /** Forgets everything before the position: rows up to there were not told. */
+  reset(head: StreamPosition): void {
+    this.#rows = []
+    this.start(head)
+  }
+
   /** Adds a row; positions come in ascending order. */
   add(row: ReceiptStreamRow, position: StreamPosition): void {
     this.#rows.push({ ...row, position })

@@ -47,6 +47,7 @@ export class EventReader {
       this.#cache.delete(row.redacts as EventId)
       this.#redactions.set(row.redacts as EventId, row.eventId as EventId)
     })
+    deps.hub.onReset('events', () => this.#cache.clear())
   }
 
   /** Gets events by id in one query for those not in memory; unknown ids are left out. */

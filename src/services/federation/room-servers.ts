@@ -25,6 +25,7 @@ export class RoomServers {
       // A redaction may have taken the ACL; which event it took is not worth asking.
       if (row.redacts !== undefined || (row.type === SERVER_ACL && row.stateKey === '')) this.#acls.delete(row.roomId as RoomId)
     })
+    deps.hub.onReset('events', () => this.#acls.clear())
   }
 
   /** Throws M_FORBIDDEN where the room's ACL denies the server. Spec: server-server-api § Server Access Control Lists (ACLs). */

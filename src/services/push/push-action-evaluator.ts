@@ -59,6 +59,7 @@ export class PushActionEvaluator implements PushActionCalculator {
     deps.hub.onRow('events', ({ roomId, membership, stateKey }) => {
       if (membership === 'join') this.#rooms.peek(roomId as RoomId)?.stale.add(stateKey as UserId)
     })
+    for (const stream of ['events', 'push_rules'] as const) deps.hub.onReset(stream, () => this.#rooms.clear())
   }
 
   async prepare(roomId: RoomId, view: RoomPushView): Promise<void> {

@@ -89,6 +89,10 @@ export class PushRules {
       this.#changes.note(row.userId, position)
       this.#cache.delete(row.userId)
     })
+    deps.hub.onReset('push_rules', (head) => {
+      this.#changes.reset(head)
+      this.#cache.clear()
+    })
     deps.hub.setReadSince('push_rules', async (_lane, after, upTo) =>
       (await getPushRulesRowsSince(this.#database, { after, upTo })).map(({ position, userId }) => ({
         position,

@@ -68,6 +68,7 @@ export class UnreadCounts {
     deps.hub.onRow('events', (row, position) => this.#applyEvent(row, position))
     deps.hub.onRow('receipts', (row) => this.#applyReceipt(row))
     deps.hub.onRow('push_rules', (row) => this.#forgetUser(row.userId as UserId))
+    for (const stream of ['events', 'receipts', 'push_rules'] as const) deps.hub.onReset(stream, () => this.#forgetAll())
   }
 
   /**
@@ -208,6 +209,12 @@ export class UnreadCounts {
   #forgetUser(userId: UserId): void {
     this.#users.delete(userId)
     for (const load of this.#loads.get(userId) ?? []) load.isAllStale = true
+  }
+
+  #forgetAll(): void {
+    this.#users.clear()
+    this.#rooms.clear()
+    for (const loads of this.#loads.values()) for (const load of loads) load.isAllStale = true
   }
 
   #markLoads(userId: UserId, roomId: RoomId): void {

@@ -50,6 +50,8 @@ export class Relations {
   /** Reads a page of an event's children. Throws M_NOT_FOUND. Spec: relations.yaml. */
   async getChildren(reader: RoomReader, request: RelationsRequest): Promise<RelationsPage> {
     const { roomId, eventId, direction, limit } = request
+    // The tokens may come from a process that is further.
+    await this.#deps.hub.catchUpTo('events', 0, Math.max(request.from ?? 0, request.to ?? 0))
     const { view } = await this.#deps.messages.getVisibleEvent(reader, roomId, eventId)
     const head = this.#deps.hub.head('events')
     const range =

@@ -31,6 +31,10 @@ export class Memberships {
     deps.hub.onRow('events', (row, position) => {
       if (row.membership !== undefined && row.stateKey !== undefined) this.#apply(row, position)
     })
+    deps.hub.onReset('events', () => {
+      this.#byUser.clear()
+      this.#byRoom.clear()
+    })
   }
 
   #apply(row: EventRow, position: StreamPosition): void {

@@ -57,6 +57,7 @@ export class RoomCards {
       // A redaction may have taken any of them; which one is not worth asking.
       if (row.redacts !== undefined || (row.stateKey === '' && TYPE_SET.has(row.type))) this.#cache.delete(row.roomId as RoomId)
     })
+    deps.hub.onReset('events', () => this.#cache.clear())
   }
 
   /** Gets the cards of rooms, in one query for those not in memory; unknown rooms are left out. */

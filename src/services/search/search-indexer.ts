@@ -42,13 +42,18 @@ export class SearchIndexer {
     this.#hub = deps.hub
     this.#background = deps.background
     deps.hub.onRow('events', (row, position) => {
-      if (this.#epoch === undefined || !TYPE_SET.has(row.type)) return
-      this.#newestText = position
-      this.#timer ??= setTimeout(() => {
-        this.#timer = undefined
-        this.#background.run('message search', () => this.catchUp())
-      }, GATHER_MS)
+      if (TYPE_SET.has(row.type)) this.#note(position)
     })
+    deps.hub.onReset('events', (head) => this.#note(head))
+  }
+
+  #note(position: number): void {
+    if (this.#epoch === undefined) return
+    this.#newestText = position
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined
+      this.#background.run('message search', () => this.catchUp())
+    }, GATHER_MS)
   }
 
   /** Whether this process keeps the index. */

@@ -13,7 +13,8 @@ export class MemberEvents {
   readonly #database: Database
   readonly #cache: LRUCache<string, string>
 
-  /** `cacheFactor` multiplies the memory it may take. */
+  /** `cacheFactor` multiplies the memory it may take. */ #changes = 0
+
   constructor(deps: { database: Database; hub: StreamHub; cacheFactor?: number }) {
     this.#cache = cacheOfBytes(BYTES_MAX * (deps.cacheFactor ?? 1), (json, key) => json.length + key.length)
     this.#database = deps.database
@@ -21,6 +22,11 @@ export class MemberEvents {
       if (row.membership === undefined || row.stateKey === undefined) return
       // Only the unsigned part is missing, and state sections do without it.
       this.#cache.set(keyOf(row.roomId, row.stateKey), `${row.clientJson}}`)
+      this.#changes++
+    })
+    deps.hub.onReset('events', () => {
+      this.#cache.clear()
+      this.#changes++
     })
   }
 
@@ -35,11 +41,13 @@ export class MemberEvents {
       else found.set(key, cached)
     }
     if (missing.length === 0) return found
+    const changesBefore = this.#changes
     for (const record of await getMemberEvents(this.#database, missing)) {
       const key = keyOf(record.roomId, record.stateKey)
       const json = stateRecordToClientJson(record)
       found.set(key, json)
-      this.#cache.set(key, json)
+      // Read while a member changed, it may be the event of before: it is used once.
+      if (this.#changes === changesBefore) this.#cache.set(key, json)
     }
     return found
   }

@@ -32,6 +32,11 @@ export class RoomSummaries {
       this.#summaries.delete(row.roomId as RoomId)
       this.#lastChange.set(row.roomId as RoomId, position)
     })
+    deps.hub.onReset('events', (head) => {
+      this.#summaries.clear()
+      this.#lastChange.clear()
+      this.#beganAt = head
+    })
   }
 
   /** Tells whether the room's members may have changed after the position. */

@@ -43,6 +43,7 @@ export class RoomTimelines {
     this.#hub = deps.hub
     this.#bytesMax = BYTES_MAX * (deps.cacheFactor ?? 1)
     deps.hub.onRow('events', (row, position) => this.#append(row, position))
+    deps.hub.onReset('events', () => this.#rooms.clear())
   }
 
   #append(row: EventRow, position: StreamPosition): void {

@@ -77,6 +77,17 @@ export class UserFeed {
   }
 }
 
+const WAKING_STREAMS = [
+  'events',
+  'receipts',
+  'typing',
+  'account_data',
+  'push_rules',
+  'to_device',
+  'device_lists',
+  'presence',
+] as const
+
 /** A feed remembers this many changed rooms before it forgets the oldest. */
 const CHANGED_ROOMS_MAX = 2000
 
@@ -90,7 +101,7 @@ export class UserFeeds {
   readonly #background: Background
   readonly #byRoom = new Map<RoomId, Set<UserFeed>>()
   readonly #feeds = cacheOfEntries<UserId, Promise<UserFeed>>(FEEDS_MAX, {
-    onRemoved: (feed) => void feed.then((known) => this.#unsubscribe(known)),
+    onRemoved: (feed) => void feed.then((known) => this.#end(known)),
   })
   #isFlushing = false
   readonly #toWake = new Set<UserFeed>()
@@ -109,6 +120,7 @@ export class UserFeeds {
       row.viewerId === undefined ? this.#wakeSharing(row.userId as UserId) : this.#wakeUser(row.viewerId as UserId),
     )
     deps.hub.onRow('presence', (row) => this.#wakeSharing(row.userId as UserId))
+    for (const stream of WAKING_STREAMS) deps.hub.onReset(stream, () => this.#startAnew())
   }
 
   /** The user's feed, made when it is not there yet. */
@@ -133,8 +145,15 @@ export class UserFeeds {
     else this.#byRoom.set(roomId, new Set([feed]))
   }
 
-  #unsubscribe(feed: UserFeed): void {
+  /** Who waits on the feed gets another one. */
+  #end(feed: UserFeed): void {
     for (const roomId of feed.rooms) this.#leave(feed, roomId)
+    feed.wake()
+  }
+
+  /** Feeds that have missed changes are thrown away, and everybody who waits looks for themselves. */
+  #startAnew(): void {
+    this.#feeds.clear()
   }
 
   #leave(feed: UserFeed, roomId: RoomId): void {

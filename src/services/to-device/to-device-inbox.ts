@@ -46,6 +46,7 @@ export class ToDeviceInbox {
       return changes.map(({ position, userId, deviceId }) => ({ position, row: { userId, deviceId } }))
     })
     deps.hub.onRow('to_device', (row, position) => this.#changes.note(inboxKey(row.userId, row.deviceId), position))
+    deps.hub.onReset('to_device', (head) => this.#changes.reset(head))
   }
 
   /** Called once, when the heads of the streams are known and before the first request. */

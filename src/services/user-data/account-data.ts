@@ -57,6 +57,10 @@ export class AccountData {
       this.#changes.note(row.userId, position)
       if (row.roomId === undefined) this.#globalItems.delete(cacheKey(row.userId, row.type))
     })
+    deps.hub.onReset('account_data', (head) => {
+      this.#changes.reset(head)
+      this.#globalItems.clear()
+    })
     deps.hub.setReadSince('account_data', async (_lane, after, upTo) =>
       (await getAccountDataRowsSince(this.#database, { after, upTo })).map(({ position, userId, roomId, type }) => ({
         position,

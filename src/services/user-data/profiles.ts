@@ -62,6 +62,7 @@ export class Profiles {
   constructor(deps: ProfilesDeps) {
     this.#deps = deps
     deps.hub.onRow('profiles', ({ userId }) => void this.#cache.delete(userId))
+    deps.hub.onReset('profiles', () => this.#cache.clear())
     deps.hub.setReadSince('profiles', async (_lane, after, upTo) =>
       (await getProfileRowsSince(deps.database, { after, upTo })).map(({ position, userId, field }) => ({
         position,

@@ -72,6 +72,7 @@ export class UserDirectory {
       if (TYPES.has(row.type)) this.#note('events', position)
     })
     deps.hub.onRow('profiles', (_row, position) => this.#note('profiles', position))
+    for (const stream of ['events', 'profiles'] as const) deps.hub.onReset(stream, (head) => this.#note(stream, head))
   }
 
   #note(stream: 'events' | 'profiles', position: number): void {

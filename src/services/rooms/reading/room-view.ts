@@ -73,6 +73,7 @@ export class RoomViews {
       if (row.type === 'm.room.history_visibility' || row.redacts !== undefined) this.#rooms.delete(row.roomId)
       else if (row.membership !== undefined && row.stateKey !== undefined) this.#rooms.get(row.roomId)?.delete(row.stateKey)
     })
+    deps.hub.onReset('events', () => this.#rooms.clear())
   }
 
   /** What the user may see of a room. */

@@ -10,6 +10,7 @@ function makeTimelines(cacheFactor: number): { timelines: RoomTimelines; append:
   const hub = {
     head: () => head,
     onRow: (_stream: string, handler: typeof onEvent) => (onEvent = handler),
+    onReset: () => undefined,
   } as unknown as StreamHub
   const timelines = new RoomTimelines({ hub, cacheFactor })
   return {

@@ -59,7 +59,6 @@ export const OTHER_OPTIONS: ReadonlyMap<string, string> = new Map([
       'cas_config',
       'sso',
       'jwt_config',
-      'user_consent',
       'server_notices',
       'opentracing',
       'sentry',

@@ -10,6 +10,7 @@ import {
   plainObject,
   secret,
   section,
+  text,
   textList,
   withDefault,
 } from './option.ts'
@@ -31,6 +32,18 @@ const passwordsEnabled: Option<boolean | 'only_for_reauth'> = withDefault<boolea
   true,
 )
 
+const policyVersion: Option<string | undefined> = withDefault<string, undefined>(
+  {
+    name: 'version',
+    type: 'string or number',
+    parse: ({ value }) =>
+      typeof value === 'string' || typeof value === 'number' ? { ok: String(value) } : { expected: 'a text or a number' },
+    doc: 'Version of the policy; it stands in the address of the policy.',
+    defaultText: 'none',
+  },
+  undefined,
+)
+
 /** Who gets an account, and how long a login lasts. */
 export const registrationOptions = section('Registration and login', {
   enableRegistration: flag('enable_registration', false, 'Lets people make accounts.'),
@@ -43,6 +56,23 @@ export const registrationOptions = section('Registration and login', {
   registrationSharedSecret: secret('registration_shared_secret', 'Whoever knows it can make accounts, administrators included.'),
   bcryptRounds: integer('bcrypt_rounds', 12, 'Cost of a password hash.', { min: BCRYPT_ROUNDS_MIN, max: BCRYPT_ROUNDS_MAX }),
   allowGuestAccess: flag('allow_guest_access', false, 'Lets people look around without an account.'),
+  userConsent: group(
+    'user_consent',
+    {
+      version: policyVersion,
+      requireAtRegistration: flag(
+        'require_at_registration',
+        false,
+        'Who makes an account must agree to the policy first (the stage `m.login.terms`).',
+      ),
+      policyName: text('policy_name', 'Privacy Policy', 'Name of the policy, as clients show it.'),
+      templateDir: optionalText('template_dir', 'Folder of the policies: `en/<version>.html`. Read by Synapse only.'),
+      serverNoticeContent: plainObject('server_notice_content', 'Accepted; there are no server notices yet.'),
+      sendServerNoticeToGuests: flag('send_server_notice_to_guests', false, 'Accepted; there are no server notices yet.'),
+      blockEventsError: optionalText('block_events_error', 'Accepted; nobody is kept from sending yet.'),
+    },
+    'The policy that people agree to. It is shown at `<public_baseurl>/_matrix/consent?v=<version>`, which the proxy must answer.',
+  ),
   defaultIdentityServer: optionalText('default_identity_server', 'The identity server that clients are told of.'),
   enableSetDisplayname: flag(
     'enable_set_displayname',

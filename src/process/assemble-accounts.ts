@@ -149,11 +149,12 @@ function loginOptions({ registration, ratelimits }: Config): LoginOptions {
   }
 }
 
-function registrationOptions({ registration, ratelimits }: Config, serverName: ServerName): RegistrationOptions {
+function registrationOptions({ registration, ratelimits, server }: Config, serverName: ServerName): RegistrationOptions {
   return {
     serverName,
     isEnabled: registration.enableRegistration,
     requiresToken: registration.registrationRequiresToken,
+    policy: policyOf(registration.userConsent, server.publicBaseUrl),
     requiresThreepid: registration.registrationsRequire3pid.length > 0,
     allowsGuests: registration.allowGuestAccess,
     inhibitsUserInUseError: registration.inhibitUserInUseError,
@@ -161,4 +162,11 @@ function registrationOptions({ registration, ratelimits }: Config, serverName: S
     passwordPolicy: registration.passwordConfig.policy,
     limits: { registration: ratelimits.rcRegistration, tokenValidity: ratelimits.rcRegistrationTokenValidity },
   }
+}
+
+/** The policy to agree to, at the address where Synapse has it. */
+function policyOf(consent: Config['registration']['userConsent'], publicBaseUrl: string): RegistrationOptions['policy'] {
+  const { version, policyName: name, requireAtRegistration } = consent
+  if (!requireAtRegistration || version === undefined) return undefined
+  return { version, name, url: `${publicBaseUrl}_matrix/consent?v=${encodeURIComponent(version)}` }
 }

@@ -2,6 +2,7 @@ import type { UserId } from '../protocol/ids.ts'
 import { EventCreator } from '../services/events/event-creator.ts'
 import type { EventsWriter } from '../services/events/event-intent.ts'
 import { AccountRooms } from '../services/rooms/account-rooms.ts'
+import { GuestEviction } from '../services/rooms/guest-eviction.ts'
 import { InvitePolicy } from '../services/rooms/invite-policy.ts'
 import { MembershipChanges } from '../services/rooms/membership-changes.ts'
 import { ProfilePropagation } from '../services/rooms/profile-propagation.ts'
@@ -71,6 +72,7 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
       powerLevelOverrides: rooms.defaultPowerLevelContentOverride,
     },
   })
+  new GuestEviction({ ...core, slots, changes: membershipChanges })
   wireAccounts(core, deps, { changes: membershipChanges, creation: roomCreation })
   return {
     membershipChanges,

@@ -27,11 +27,14 @@ const GUEST_LOCALPART_DIGITS = 15
 const NUMERIC = /^[0-9]+$/
 const REGISTRATION_TOKEN_STAGE = 'm.login.registration_token'
 const DUMMY_STAGE = 'm.login.dummy'
+const TERMS_STAGE = 'm.login.terms'
 
 export interface RegistrationOptions {
   readonly serverName: ServerName
   readonly isEnabled: boolean
   readonly requiresToken: boolean
+  /** What people must agree to (option `user_consent.require_at_registration`). */
+  readonly policy: { readonly version: string; readonly name: string; readonly url: string } | undefined
   /** Option `registrations_require_3pid`: what can not be verified here keeps registration closed. */
   readonly requiresThreepid: boolean
   readonly allowsGuests: boolean
@@ -165,15 +168,19 @@ export class Registration {
   }
 
   #confirm(request: RegisterRequest): Promise<Confirmation> {
+    const { policy } = this.#options
     const stage = this.#options.requiresToken ? REGISTRATION_TOKEN_STAGE : DUMMY_STAGE
     return this.#interactiveAuth.confirm({
       method: request.method,
       path: request.path,
       userId: undefined,
-      flows: [[stage]],
+      flows: [policy ? [stage, TERMS_STAGE] : [stage]],
+      ...(policy && { params: { [TERMS_STAGE]: termsParams(policy) } }),
       checks: {
         [DUMMY_STAGE]: () => Promise.resolve(true),
         [REGISTRATION_TOKEN_STAGE]: (auth) => this.#checkToken(auth),
+        // Submitting the stage is the agreement.
+        ...(policy && { [TERMS_STAGE]: () => Promise.resolve(policy.version) }),
       },
       auth: request.auth,
     })
@@ -289,6 +296,11 @@ async function finish(tx: Queryable, userId: UserId, confirmation: Confirmation 
     completed: confirmation.completed,
     notes: { registered_user_id: userId },
   })
+}
+
+/** Spec: client-server-api § Terms of service at registration. */
+function termsParams({ version, name, url }: NonNullable<RegistrationOptions['policy']>): JsonObject {
+  return { policies: { privacy_policy: { version, en: { name, url } } } }
 }
 
 function isTokenShape(token: string): boolean {

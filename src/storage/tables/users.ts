@@ -180,3 +180,13 @@ export async function getErasedUsers(tx: Queryable, userIds: readonly UserId[]):
   )
   return rows.map((row) => row.userId)
 }
+
+/** Tells which of the users are guests. */
+export async function getGuests(tx: Queryable, userIds: readonly UserId[]): Promise<UserId[]> {
+  const rows = await tx.query<{ userId: UserId }>(
+    'get_guests',
+    `SELECT user_id AS "userId" FROM users WHERE user_id = ANY($1::text[]) AND is_guest`,
+    [userIds],
+  )
+  return rows.map((row) => row.userId)
+}

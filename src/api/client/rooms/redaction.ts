@@ -9,7 +9,7 @@ export const redactEvent = clientEndpoint({
   method: 'PUT',
   path: '/_matrix/client/v3/rooms/:roomId/redact/:eventId/:txnId',
   group: 'event_sending',
-  auth: 'guest',
+  auth: 'user',
   params: Type.Object({ roomId: Type.String(), eventId: Type.String(), txnId: Type.String() }),
   body: Type.Object({ reason: Type.Optional(Type.String()) }),
   isBodyOptional: true,

@@ -13,6 +13,8 @@ export interface HttpRequest {
   /** Query parameters, decoded; all values of a repeated one. */
   readonly query: ReadonlyMap<string, readonly string[]>
   readonly headers: IncomingHttpHeaders
+  /** The Authorization headers: servers may send several, of which `headers` holds the first. */
+  readonly authorizations: readonly string[]
   /** The client's address, from X-Forwarded-For where the listener trusts it. */
   readonly remoteAddress: string
   /** Aborted when the client has gone, or the server stops: whatever only waits must answer with what it has. */

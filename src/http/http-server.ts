@@ -238,6 +238,10 @@ class ServerRequest implements HttpRequest {
     return (this.#query ??= parseQuery(this.url))
   }
 
+  get authorizations(): readonly string[] {
+    return this.#request.raw.headersDistinct['authorization'] ?? []
+  }
+
   get bodyStream(): Readable {
     return this.#request.raw
   }

@@ -162,6 +162,14 @@ class ForwardedRequest implements HttpRequest {
     return this.#request.headers
   }
 
+  get authorizations(): readonly string[] {
+    return this.#request.authorizations
+  }
+
+  get authorizations(): HttpRequest['authorizations'] {
+    return this.#request.authorizations
+  }
+
   get signal(): AbortSignal {
     return this.#request.signal
   }

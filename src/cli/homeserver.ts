@@ -2,6 +2,8 @@ import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { listWrittenOptions, loadConfig } from '../config/config.ts'
 import { loadOrCreateSigningKeys, signingKeyPathOf } from '../config/signing-keys.ts'
+import { kindOf, WORKER_APPS } from '../config/topology.ts'
+import type { Config } from '../config/config.ts'
 import { readEnvironment } from '../util/environment.ts'
 import { systemRandom } from '../util/random.ts'
 import { CliError, EXIT } from './cli-error.ts'
@@ -70,12 +72,23 @@ export const homeserverCommand: Command = {
     const overrides = flags['enable-registration'] === true ? { enable_registration: true } : {}
     if (flags['generate-keys'] === true || flags['generate-missing-configs'] === true) return generateKeys(files)
     if (flags['no-secrets-in-config'] === true) refuseSecrets(files)
-    return runServer(loadConfig(files, overrides))
+    const config = loadConfig(files, overrides)
+    refuseWorker(config)
+    return runServer(config)
   },
 }
 
+/** A worker that runs as the main process would do everything twice. Synapse's image starts workers by this variable, too. */
+function refuseWorker({ workers }: Config): void {
+  const asked = WORKER_APPS[readEnvironment('SYNAPSE_WORKER') ?? '']
+  if (kindOf(workers) === 'main' || (asked !== undefined && asked !== 'main')) return
+  throw new CliError(`worker_app: ${workers.workerApp ?? ''} is a worker; start it with \`ganglion worker\` and the same files`, {
+    status: EXIT.config,
+  })
+}
+
 /** Containers name the configuration in the environment, as with Synapse's image. */
-function listDefaultFiles(): string[] {
+export function listDefaultFiles(): string[] {
   const path = readEnvironment('SYNAPSE_CONFIG_PATH')
   return path === undefined ? [] : [path]
 }
@@ -134,7 +147,8 @@ function writeLogConfig(path: string, logFile: string): void {
   writeFileSync(path, buildLogConfigFile(logFile))
 }
 
-function refuseSecrets(files: readonly string[]): void {
+/** Refuses secrets that stand in the files themselves. Throws CliError. */
+export function refuseSecrets(files: readonly string[]): void {
   const found = listWrittenOptions(files).filter((name) => SECRET_OPTIONS.includes(name))
   if (found.length > 0) {
     throw new CliError(

@@ -3,13 +3,16 @@ import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config/config.ts'
 import { loadLogConfig } from '../config/log-config.ts'
-import { loadOrCreateSigningKeys } from '../config/signing-keys.ts'
-import { startEmbeddedPostgres } from '../process/embedded-postgres.ts'
+import { loadOrCreateSigningKeys, loadSigningKeys } from '../config/signing-keys.ts'
+import { describeTopology, kindOf } from '../config/topology.ts'
+import { embeddedConnection, findRunningPostgres, startEmbeddedPostgres } from '../process/embedded-postgres.ts'
 import type { EmbeddedPostgres } from '../process/embedded-postgres.ts'
 import { startServer } from '../process/main.ts'
 import type { RunningServer } from '../process/main.ts'
+import { ServiceManager } from '../process/service-manager.ts'
 import type { DatabaseOptions } from '../storage/database.ts'
 import { checkDatabase } from '../storage/requirements.ts'
+import { readEnvironment } from '../util/environment.ts'
 import { createLogger, DEFAULT_LOG_SETTINGS } from '../util/logger.ts'
 import type { Logger, RootLogger } from '../util/logger.ts'
 import { OperatorError } from '../util/operator-error.ts'
@@ -23,7 +26,10 @@ const SERVER_STOP_TIMEOUT_MS = 4_000
 const STOP_TIMEOUT_MS = 9_000
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const
 
-/** Runs the main process in the foreground until a signal ends it. Returns the status to end with. */
+/** Where `up` tells its processes to find the embedded database that it runs for all of them. */
+export const EMBEDDED_SOCKET_VARIABLE = 'GANGLION_EMBEDDED_SOCKET'
+
+/** Runs one process, the main one or a worker, in the foreground until a signal ends it. Returns the status to end with. */
 export async function runServer(config: Config, options: { onListening?: (address: string) => void } = {}): Promise<number> {
   const logger = openLog(config)
   const stop = listenForStop()
@@ -31,7 +37,8 @@ export async function runServer(config: Config, options: { onListening?: (addres
   const reopen = (): void => logger.reopen()
   process.on('SIGHUP', reopen)
   try {
-    loadOrCreateSigningKeys(config, systemRandom)
+    if (kindOf(config.workers) === 'main') loadOrCreateSigningKeys(config, systemRandom)
+    else loadSigningKeys(config)
     return await runUntilStopped(config, { logger, stop, ...options })
   } catch (error) {
     logger.debug('the server could not be started', { error })
@@ -46,7 +53,8 @@ export async function runServer(config: Config, options: { onListening?: (addres
 
 /** Opens the log as the configuration says. */
 export function openLog(config: Config): RootLogger {
-  return createLogger(config.logging.logConfig === undefined ? DEFAULT_LOG_SETTINGS : loadLogConfig(config.logging.logConfig))
+  const { logConfig } = describeTopology(config)
+  return createLogger(logConfig === undefined ? DEFAULT_LOG_SETTINGS : loadLogConfig(logConfig))
 }
 
 /** The folder of the embedded database. */
@@ -63,28 +71,49 @@ interface Running {
 async function runUntilStopped(config: Config, { logger, stop, onListening }: Running): Promise<number> {
   let postgres: EmbeddedPostgres | undefined
   let server: RunningServer | undefined
+  const { pidFile } = describeTopology(config)
+  const manager = new ServiceManager(logger)
   try {
-    postgres =
-      config.database.name === 'embedded'
-        ? await startEmbeddedPostgres({ dataDir: embeddedDirectoryOf(config), logger, onFatal: stop.fail })
-        : undefined
-    const databaseOptions = postgres?.connection ?? (await openOutsideDatabase(config))
+    if (runsDatabase(config))
+      postgres = await startEmbeddedPostgres({ dataDir: embeddedDirectoryOf(config), logger, onFatal: stop.fail })
+    const databaseOptions = postgres?.connection ?? (await findDatabase(config))
     server = await startServer({ config, logger, databaseOptions })
-    writePidFile(config)
+    if (pidFile !== undefined) writeFileSync(pidFile, `${process.pid}\n`)
     announce(server.addresses, logger)
+    manager.ready(server.addresses)
     if (server.addresses[0] !== undefined) onListening?.(server.addresses[0])
     const { reason, status } = await stop.requested
     logger.info('stopping', { because: reason })
     return status
   } finally {
+    manager.stopping()
     await stopAll({ server, postgres, logger })
-    if (config.server.pidFile !== undefined) rmSync(config.server.pidFile, { force: true })
+    if (pidFile !== undefined) rmSync(pidFile, { force: true })
   }
+}
+
+/** The main process runs the embedded database, unless a supervisor does it for all. */
+function runsDatabase(config: Config): boolean {
+  const isEmbedded = config.database.name === 'embedded' && readEnvironment(EMBEDDED_SOCKET_VARIABLE) === undefined
+  return isEmbedded && kindOf(config.workers) === 'main'
+}
+
+/** Finds the database that runs already: the admin's own one, or the embedded one of another process. */
+async function findDatabase(config: Config): Promise<DatabaseOptions> {
+  if (config.database.name !== 'embedded') return openOutsideDatabase(config)
+  const sockets = readEnvironment(EMBEDDED_SOCKET_VARIABLE)
+  if (sockets !== undefined) return embeddedConnection(sockets)
+  const directory = embeddedDirectoryOf(config)
+  const running = findRunningPostgres(directory)
+  if (running !== undefined) return running
+  throw new OperatorError(
+    `Nobody runs the embedded database in ${directory}: start the main process first, or all processes with \`ganglion up\` or \`ganglion ctl\`.`,
+  )
 }
 
 /** One line, for people and scripts to wait for; further addresses are in the log. */
 function announce([first, ...others]: readonly string[], logger: Logger): void {
-  if (first === undefined) logger.warn('the configuration has no listeners: nobody can reach this server')
+  if (first === undefined) logger.warn('no listeners are configured for this process: nobody can reach it')
   else print(`listening on ${first.replace(/\/$/, '')}`)
   if (others.length > 0) logger.info('also listening', { addresses: others })
 }
@@ -128,10 +157,6 @@ function listenForStop(): StopRequest {
   // The launcher on an older Node died: nobody would stop us.
   process.on('disconnect', () => settle({ reason: 'the launcher is gone', status: EXIT.ok }))
   return { requested: promise, fail: () => settle({ reason: 'PostgreSQL cannot be started anew', status: EXIT.failed }) }
-}
-
-function writePidFile(config: Config): void {
-  if (config.server.pidFile !== undefined) writeFileSync(config.server.pidFile, `${process.pid}\n`)
 }
 
 function describeStartError(error: unknown): string {

@@ -150,27 +150,35 @@ export function listNamedWorkers(workers: WorkersConfig): readonly { readonly op
   return named.flatMap(([option, names]) => names.filter((name) => name !== MAIN_PROCESS_NAME).map((name) => ({ option, name })))
 }
 
+/** What all processes of one server must agree on, by option. */
+export function listSharedFacts(config: Config): Readonly<Record<string, string>> {
+  const { workers } = config
+  const facts: Record<string, unknown> = {
+    server_name: config.server.serverName,
+    stream_writers: workers.streamWriters,
+    pusher_instances: workers.pusherInstances,
+    federation_sender_instances: workers.federationSenderInstances,
+    run_background_tasks_on: workers.runBackgroundTasksOn,
+    update_user_directory_from_worker: workers.updateUserDirectoryFromWorker,
+    notify_appservices_from_worker: workers.notifyAppservicesFromWorker,
+    media_instance_running_background_jobs: workers.mediaInstanceRunningBackgroundJobs,
+    outbound_federation_restricted_to: workers.outboundFederationRestrictedTo,
+    start_pushers: workers.startPushers,
+    send_federation: workers.sendFederation,
+    update_user_directory: workers.updateUserDirectory,
+    notify_appservices: workers.notifyAppservices,
+    'redis and cluster.transport': isMonolithConfig(config) ? 'local' : transportOf(workers),
+    worker_replication_secret: workers.workerReplicationSecret,
+    macaroon_secret_key: config.keys.macaroonSecretKey,
+  }
+  return Object.fromEntries(Object.entries(facts).map(([option, value]) => [option, JSON.stringify(value ?? null)]))
+}
+
 /** Fingerprint of everything that all processes of one server must agree on; whoever differs must not join. */
 export function configHash(config: Config): string {
-  const { workers } = config
-  const shared = {
-    serverName: config.server.serverName,
-    writers: workers.streamWriters,
-    pushers: workers.pusherInstances,
-    senders: workers.federationSenderInstances,
-    backgroundTasks: workers.runBackgroundTasksOn ?? null,
-    userDirectory: workers.updateUserDirectoryFromWorker ?? null,
-    appservices: workers.notifyAppservicesFromWorker,
-    mediaJobs: workers.mediaInstanceRunningBackgroundJobs ?? null,
-    outbound: workers.outboundFederationRestrictedTo,
-    legacy: [workers.startPushers, workers.sendFederation, workers.updateUserDirectory, workers.notifyAppservices].map(
-      (value) => value ?? null,
-    ),
-    transport: isMonolithConfig(config) ? 'local' : transportOf(workers),
-    secret: workers.workerReplicationSecret ?? null,
-    macaroonSecret: config.keys.macaroonSecretKey ?? null,
-  }
-  return createHash('sha256').update(JSON.stringify(shared)).digest('hex')
+  return createHash('sha256')
+    .update(JSON.stringify(listSharedFacts(config)))
+    .digest('hex')
 }
 
 function transportOf(workers: WorkersConfig): 'redis' | 'postgres' {

@@ -20,7 +20,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { DatabaseOptions } from '../storage/database.ts'
 import type { FileLock } from '../util/lock-file.ts'
-import { acquireFileLock, LockHeldError } from '../util/lock-file.ts'
+import { acquireFileLock, isProcessAlive, LockHeldError } from '../util/lock-file.ts'
 import type { Logger } from '../util/logger.ts'
 import { OperatorError } from '../util/operator-error.ts'
 import { isSystemError } from '../util/system-error.ts'
@@ -85,6 +85,19 @@ export async function startEmbeddedPostgres(deps: EmbeddedPostgresDeps): Promise
     lock.release()
     throw error
   }
+}
+
+/** Finds the embedded PostgreSQL that another process runs on the files in `dataDir`; undefined when nobody does. */
+export function findRunningPostgres(dataDir: string): DatabaseOptions | undefined {
+  if (!existsSync(dataDir)) return undefined
+  const { cluster, sockets } = listFiles(realpathSync(dataDir))
+  const postmaster = readPostmaster(cluster)
+  return postmaster?.isReady === true && isProcessAlive(postmaster.pid) ? embeddedConnection(sockets) : undefined
+}
+
+/** How the embedded PostgreSQL is reached, by the folder of its socket. */
+export function embeddedConnection(sockets: string): DatabaseOptions {
+  return { host: sockets, user: DATABASE_USER, database: DATABASE_NAME }
 }
 
 interface Files {
@@ -214,7 +227,7 @@ class Supervisor implements EmbeddedPostgres {
   }
 
   get connection(): DatabaseOptions {
-    return { host: this.#tools.files.sockets, user: DATABASE_USER, database: DATABASE_NAME }
+    return embeddedConnection(this.#tools.files.sockets)
   }
 
   get pid(): number {

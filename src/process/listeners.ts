@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs'
+import { networkInterfaces } from 'node:os'
 import { ENDPOINTS } from '../api/endpoints.ts'
 import type { ClientContext } from '../api/client/context.ts'
 import type { Config } from '../config/config.ts'
 import type { ListenerConfig } from '../config/listeners.ts'
+import { describeTopology } from '../config/topology.ts'
 import { HttpServer } from '../http/http-server.ts'
 import type { ListenAddress } from '../http/http-server.ts'
 import type { Endpoint } from '../http/endpoint.ts'
@@ -19,18 +21,19 @@ export interface OpenListeners {
   close(): Promise<void>
 }
 
-/** Opens every configured HTTP listener. Each serves the endpoints of its resources, and /health. */
+/** Opens every HTTP listener of this process. Each serves the endpoints of its resources, and /health. */
 export async function openListeners(deps: { config: Config; logger: Logger; context: ClientContext }): Promise<OpenListeners> {
   const { config, logger, context } = deps
+  const topology = describeTopology(config)
   const servers: HttpServer<ClientContext>[] = []
   const addresses: string[] = []
   const close = async (): Promise<void> => {
     await Promise.all(servers.map((server) => server.close()))
   }
   try {
-    for (const listener of config.listeners) {
+    for (const listener of topology.listeners) {
       if (listener.type !== 'http') continue
-      const endpoints = [...endpointsOf(listener), HEALTH]
+      const endpoints = [...endpointsOf(listener).filter((it) => topology.servesMedia || it.resource !== 'media'), HEALTH]
       for (const address of addressesOf(listener)) {
         const server = new HttpServer(
           {
@@ -71,7 +74,15 @@ function endpointsOf(listener: ListenerConfig): readonly Endpoint<ClientContext>
 
 function addressesOf(listener: ListenerConfig): ListenAddress[] {
   if (listener.path !== undefined) return [{ path: listener.path, mode: listener.mode }]
-  return listener.bindAddresses.map((host) => ({ host, port: listener.port ?? 0 }))
+  // On all addresses, or all of this machine, means: on those that there are. Many containers have no IPv6.
+  const chosen = hasIpv6()
+    ? listener.bindAddresses
+    : listener.bindAddresses.filter((address) => address !== '::' && address !== '::1')
+  return (chosen.length > 0 ? chosen : listener.bindAddresses).map((host) => ({ host, port: listener.port ?? 0 }))
+}
+
+function hasIpv6(): boolean {
+  return Object.values(networkInterfaces()).some((addresses) => addresses?.some(({ family }) => family === 'IPv6'))
 }
 
 function readCertificate(config: Config): { cert: Buffer; key: Buffer } {

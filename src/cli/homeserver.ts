@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { listWrittenOptions, loadConfig } from '../config/config.ts'
+import { loadConfig } from '../config/config.ts'
 import { loadOrCreateSigningKeys, signingKeyPathOf } from '../config/signing-keys.ts'
 import { kindOf, WORKER_APPS } from '../config/topology.ts'
 import type { Config } from '../config/config.ts'
@@ -9,6 +9,7 @@ import { systemRandom } from '../util/random.ts'
 import { CliError, EXIT } from './cli-error.ts'
 import { print } from './command.ts'
 import type { Command } from './command.ts'
+import { listDefaultFiles, refuseSecrets } from './config-files.ts'
 import { buildConfigFile, buildLogConfigFile } from './config-template.ts'
 import { parseFlags } from './flags.ts'
 import type { Parsed } from './flags.ts'
@@ -46,13 +47,6 @@ const FLAGS = {
   daemonize: { type: 'boolean', short: 'D', doc: 'Accepted and ignored: let the service manager do that.' },
 } as const
 const PORT_DEFAULT = 8008
-const SECRET_OPTIONS = [
-  'registration_shared_secret',
-  'macaroon_secret_key',
-  'form_secret',
-  'turn_shared_secret',
-  'worker_replication_secret',
-]
 
 type Flags = Parsed<typeof FLAGS>['flags']
 
@@ -85,12 +79,6 @@ function refuseWorker({ workers }: Config): void {
   throw new CliError(`worker_app: ${workers.workerApp ?? ''} is a worker; start it with \`ganglion worker\` and the same files`, {
     status: EXIT.config,
   })
-}
-
-/** Containers name the configuration in the environment, as with Synapse's image. */
-export function listDefaultFiles(): string[] {
-  const path = readEnvironment('SYNAPSE_CONFIG_PATH')
-  return path === undefined ? [] : [path]
 }
 
 function generate(files: readonly string[], flags: Flags): number {
@@ -145,17 +133,4 @@ function writeLogConfig(path: string, logFile: string): void {
   print(`Generating log config file ${path}`)
   mkdirSync(dirname(path), { recursive: true })
   writeFileSync(path, buildLogConfigFile(logFile))
-}
-
-/** Refuses secrets that stand in the files themselves. Throws CliError. */
-export function refuseSecrets(files: readonly string[]): void {
-  const found = listWrittenOptions(files).filter((name) => SECRET_OPTIONS.includes(name))
-  if (found.length > 0) {
-    throw new CliError(
-      `--no-secrets-in-config: ${found.join(', ')} must be in files, named by ${found.map((name) => `${name}_path`).join(', ')}`,
-      {
-        status: EXIT.config,
-      },
-    )
-  }
 }

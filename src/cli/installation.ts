@@ -11,7 +11,7 @@ import { instanceNameOf } from '../config/topology.ts'
 import { parseYaml } from '../config/yaml-file.ts'
 import type { ProcessSpec } from '../process/supervised-process.ts'
 import { CliError } from './cli-error.ts'
-import { listDefaultFiles } from './homeserver.ts'
+import { listDefaultFiles } from './config-files.ts'
 
 /** Which files somebody named on the command line. */
 export interface InstallationFiles {

@@ -5,8 +5,9 @@ import { getMigrationStatus, runMigrations } from '../storage/migrations.ts'
 import { CliError, EXIT } from './cli-error.ts'
 import { print } from './command.ts'
 import type { Command } from './command.ts'
+import { embeddedDirectoryOf } from './embedded-database.ts'
 import { parseFlags } from './flags.ts'
-import { embeddedDirectoryOf, openLog, openOutsideDatabase } from './run-server.ts'
+import { openLog, openOutsideDatabase } from './run-server.ts'
 
 const FLAGS = {
   'config-path': { type: 'string', short: 'c', multiple: true, value: 'FILE', doc: 'Configuration file; may be given again.' },

@@ -1,5 +1,4 @@
 import { rmSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Config } from '../config/config.ts'
 import { loadLogConfig } from '../config/log-config.ts'
@@ -20,14 +19,12 @@ import { systemRandom } from '../util/random.ts'
 import { EXIT } from './cli-error.ts'
 import { print, printError } from './command.ts'
 import { outsideDatabaseOptions } from './database-options.ts'
+import { EMBEDDED_SOCKET_VARIABLE, embeddedDirectoryOf } from './embedded-database.ts'
 
 // Ten seconds are promised; PostgreSQL gets what the rest leaves.
 const SERVER_STOP_TIMEOUT_MS = 4_000
 const STOP_TIMEOUT_MS = 9_000
 const STOP_SIGNALS = ['SIGINT', 'SIGTERM'] as const
-
-/** Where `up` tells its processes to find the embedded database that it runs for all of them. */
-export const EMBEDDED_SOCKET_VARIABLE = 'GANGLION_EMBEDDED_SOCKET'
 
 /** Runs one process, the main one or a worker, in the foreground until a signal ends it. Returns the status to end with. */
 export async function runServer(config: Config, options: { onListening?: (address: string) => void } = {}): Promise<number> {
@@ -55,11 +52,6 @@ export async function runServer(config: Config, options: { onListening?: (addres
 export function openLog(config: Config): RootLogger {
   const { logConfig } = describeTopology(config)
   return createLogger(logConfig === undefined ? DEFAULT_LOG_SETTINGS : loadLogConfig(logConfig))
-}
-
-/** The folder of the embedded database. */
-export function embeddedDirectoryOf(config: Config): string {
-  return resolve(config.database.dataDirectory ?? join(config.directory, 'postgresql'))
 }
 
 interface Running {

@@ -18,10 +18,10 @@ import { print } from './command.ts'
 import type { Command } from './command.ts'
 import { openControlSocket } from './control-socket.ts'
 import type { ControlAnswer, ControlRequest } from './control-socket.ts'
+import { EMBEDDED_SOCKET_VARIABLE, embeddedDirectoryOf } from './embedded-database.ts'
 import { parseFlags } from './flags.ts'
 import { readInstallation } from './installation.ts'
 import type { Installation } from './installation.ts'
-import { EMBEDDED_SOCKET_VARIABLE, embeddedDirectoryOf } from './run-server.ts'
 
 const FLAGS = {
   'config-path': {

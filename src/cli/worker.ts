@@ -2,8 +2,8 @@ import { loadConfig } from '../config/config.ts'
 import { kindOf } from '../config/topology.ts'
 import { CliError, EXIT } from './cli-error.ts'
 import type { Command } from './command.ts'
+import { listDefaultFiles, refuseSecrets } from './config-files.ts'
 import { parseFlags } from './flags.ts'
-import { listDefaultFiles, refuseSecrets } from './homeserver.ts'
 import { runServer } from './run-server.ts'
 
 const FLAGS = {

@@ -1009,7 +1009,7 @@ CREATE OR REPLACE FUNCTION public.liveness_key(p_boot uuid)
  LANGUAGE sql
  IMMUTABLE STRICT
 AS $function$
-  SELECT ('x' || left(replace(p_boot::text, '-', ''), 16))::bit(64)::bigint
+  SELECT (('x' || left(hex, 16))::bit(64) # ('x' || right(hex, 16))::bit(64))::bigint FROM replace(p_boot::text, '-', '') AS hex
 $function$;
 
 CREATE OR REPLACE FUNCTION public.stream_last_value(p_stream integer)

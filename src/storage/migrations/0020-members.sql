@@ -15,7 +15,7 @@ CREATE TABLE member (
 
 -- Key of the session advisory lock that a process holds for as long as it lives.
 CREATE FUNCTION liveness_key(p_boot uuid) RETURNS bigint LANGUAGE sql IMMUTABLE STRICT AS $$
-  SELECT ('x' || left(replace(p_boot::text, '-', ''), 16))::bit(64)::bigint
+  SELECT (('x' || left(hex, 16))::bit(64) # ('x' || right(hex, 16))::bit(64))::bigint FROM replace(p_boot::text, '-', '') AS hex
 $$;
 
 -- Tells whether the process of that boot is gone. Shared, so that two who ask at once do not take each other for the process;

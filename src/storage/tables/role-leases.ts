@@ -74,6 +74,9 @@ export async function renewLeases(
   return rows.map((row) => row.role)
 }
 
+/** Nobody's boot: a renewal that is still under way must not prolong what was given back. */
+const NO_BOOT = '00000000-0000-0000-0000-000000000000'
+
 /** Gives leases back: anybody may take them now. */
 export async function releaseLeases(tx: Queryable, holder: LeaseHolder, held: readonly HeldEpoch[]): Promise<void> {
   await tx.query(
@@ -81,7 +84,7 @@ export async function releaseLeases(tx: Queryable, holder: LeaseHolder, held: re
     `WITH mine AS (
        SELECT l.role FROM role_lease l JOIN unnest($2::text[], $3::bigint[]) AS h(role, epoch) USING (role, epoch)
         WHERE l.boot = $1 ORDER BY l.role FOR UPDATE OF l)
-     UPDATE role_lease l SET expires_at = LEAST(expires_at, now()) FROM mine WHERE l.role = mine.role`,
-    [holder.boot, held.map((one) => one.role), held.map((one) => one.epoch)],
+     UPDATE role_lease l SET expires_at = LEAST(expires_at, now()), boot = $4 FROM mine WHERE l.role = mine.role`,
+    [holder.boot, held.map((one) => one.role), held.map((one) => one.epoch), NO_BOOT],
   )
 }

@@ -18,6 +18,8 @@ const QUEUE_JOBS_MAX = 5000
 export interface LaneWrite<Name extends StreamName, Result> {
   /** How many positions are wanted (>= 1). */
   readonly count: number
+  /** The role under which it is written; jobs of different ones are not committed together. */
+  readonly fence?: Fence | undefined
   /**
    * Issues the statements. `firstIndex` is this job's first index for `claimed_pos(stream, lane, index)`.
    * `tx` is one READ COMMITTED transaction shared with the other jobs of the batch; a failing statement fails the batch,
@@ -76,7 +78,7 @@ export class LaneCommitter<Name extends StreamName> {
     // One turn of the event loop: what arrived in the same tick goes into the same commit.
     await Promise.resolve()
     while (this.#queue.length > 0) {
-      const batch = this.#queue.splice(0, BATCH_JOBS_MAX)
+      const batch = this.#queue.splice(0, this.#batchLength())
       try {
         await this.#commitBatch(batch)
       } catch (error) {
@@ -87,17 +89,33 @@ export class LaneCommitter<Name extends StreamName> {
     this.#isRunning = false
   }
 
+  /** How many jobs from the front of the queue go together: those under one fence. */
+  #batchLength(): number {
+    const first = this.#queue[0]?.write.fence
+    const jobs = Math.min(this.#queue.length, BATCH_JOBS_MAX)
+    for (let index = 1; index < jobs; index++) {
+      const fence = this.#queue[index]?.write.fence
+      if (fence !== first && (fence?.role !== first?.role || fence?.epoch !== first?.epoch)) return index
+    }
+    return jobs
+  }
+
   async #commitBatch(batch: readonly Job[]): Promise<void> {
     const total = batch.reduce((sum, job) => sum + job.write.count, 0)
     const lane = { stream: this.#stream, lane: this.#lane }
-    const { claim, results } = await writeTail(this.#database, this.#hub, { ...lane, count: total }, (tx) => {
-      let index = 1
-      return batch.map((job) => {
-        const first = index
-        index += job.write.count
-        return job.write.write(tx, first)
-      })
-    })
+    const { claim, results } = await writeTail(
+      this.#database,
+      this.#hub,
+      { ...lane, count: total, fence: batch[0]?.write.fence },
+      (tx) => {
+        let index = 1
+        return batch.map((job) => {
+          const first = index
+          index += job.write.count
+          return job.write.write(tx, first)
+        })
+      },
+    )
     let offset = 0
     const rows: { position: StreamPosition; row: StreamRows[StreamName] }[] = []
     const answers = batch.map((job, jobIndex) => {
@@ -131,7 +149,7 @@ export interface LaneClaim {
 export async function writeTail(
   database: Database,
   hub: StreamHub,
-  claim: { readonly stream: StreamName; readonly lane: number; readonly count: number },
+  claim: { readonly stream: StreamName; readonly lane: number; readonly count: number; readonly fence?: Fence | undefined },
   write: (tx: Queryable) => readonly Promise<unknown>[],
 ): Promise<{ readonly claim: LaneClaim; readonly results: readonly unknown[] }> {
   let lost: LaneClaim | undefined
@@ -156,12 +174,21 @@ export async function writeTail(
   }
 }
 
+/** A role, and the epoch in which the writer holds it: with a newer epoch in the table, the claim fails with SQLSTATE MX001. */
+export interface Fence {
+  readonly role: string
+  readonly epoch: number
+}
+
 /** Takes the lane's lock and draws positions: the first statement of a tail. */
-export async function claimLane(tx: Queryable, claim: { stream: StreamName; lane: number; count: number }): Promise<LaneClaim> {
+export async function claimLane(
+  tx: Queryable,
+  claim: { stream: StreamName; lane: number; count: number; fence?: Fence | undefined },
+): Promise<LaneClaim> {
   const rows = await tx.query<{ prev: number; pos: StreamPosition[] }>(
     'lane_claim',
-    'SELECT prev, pos FROM lane_claim($1, $2, $3)',
-    [[STREAMS[claim.stream].number], [claim.lane], [claim.count]],
+    'SELECT prev, pos FROM lane_claim($1, $2, $3, $4, $5)',
+    [[STREAMS[claim.stream].number], [claim.lane], [claim.count], claim.fence?.role ?? null, claim.fence?.epoch ?? null],
   )
   const row = rows[0]
   if (!row) throw new Error('lane_claim returned no row')

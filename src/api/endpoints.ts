@@ -129,6 +129,9 @@ import { getEvents, getOneEvent, initialSync } from './client/sync/old-sync.ts'
 import { getPresence, setPresence } from './client/sync/presence.ts'
 import { sync } from './client/sync/sync.ts'
 import { setTyping } from './client/sync/typing.ts'
+import { getVersion } from './federation/version.ts'
+import { bulkPerspectivesKeyQuery, perspectivesKeyQuery } from './keys/keys-query.ts'
+import { getServerKey } from './keys/keys-server.ts'
 import {
   getConfigAuthed,
   getContentAuthed,
@@ -322,4 +325,10 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   setAdminSuspendUser,
   getRegistrationNonce,
   registerWithSharedSecret,
+
+  // keys
+  getServerKey,
+  perspectivesKeyQuery,
+  bulkPerspectivesKeyQuery,
+  getVersion,
 ]

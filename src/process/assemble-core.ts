@@ -32,7 +32,10 @@ export interface Core {
   readonly clock: Clock
   readonly random: Random
   readonly serverName: ServerName
+  /** The key that signs events and requests. */
   readonly signingKey: SigningKey
+  /** All keys that are published as in use; `signingKey` is the first. */
+  readonly signingKeys: readonly [SigningKey, ...SigningKey[]]
   readonly database: Database
   readonly hub: StreamHub
   readonly background: Background
@@ -51,6 +54,7 @@ export function assembleCore(deps: { config: Config; logger: Logger; databaseOpt
   const clock = systemClock
   const database = new Database(deps.databaseOptions, { onError: (error) => logger.error('database connection lost', { error }) })
   const hub = new StreamHub({ onError: (error) => logger.error('a stream handler failed', { error }) })
+  const signingKeys = loadSigningKeys(config)
   const committers = new Map<StreamName, LaneCommitter<StreamName>>()
   const cacheFactor = Math.max(config.caches.caches.globalFactor / GLOBAL_FACTOR_DEFAULT, CACHE_FACTOR_MIN)
   const events = new EventReader({ database, hub, cacheFactor })
@@ -60,7 +64,8 @@ export function assembleCore(deps: { config: Config; logger: Logger; databaseOpt
     clock,
     random: systemRandom,
     serverName: parseServerName(config.server.serverName),
-    signingKey: loadSigningKey(config),
+    signingKey: signingKeys[0],
+    signingKeys,
     database,
     hub,
     background: new Background({ onError: (name, error) => logger.error('background work failed', { name, error }) }),
@@ -78,11 +83,11 @@ export function assembleCore(deps: { config: Config; logger: Logger; databaseOpt
   }
 }
 
-/** Reads the key that signs our events: from the option itself, or from its file. */
-function loadSigningKey(config: Config): SigningKey {
+/** Reads our keys: from the option itself, or from their file. */
+function loadSigningKeys(config: Config): readonly [SigningKey, ...SigningKey[]] {
   const { signingKey, signingKeyPath } = config.keys
   const path = signingKeyPath ?? join(config.directory, `${config.server.serverName}.signing.key`)
-  const [key] = parseSigningKeys(signingKey ?? readFileSync(path, 'utf8'))
-  if (!key) throw new Error(`There is no signing key in ${signingKey === undefined ? path : 'the option signing_key'}`)
-  return key
+  const [first, ...others] = parseSigningKeys(signingKey ?? readFileSync(path, 'utf8'))
+  if (!first) throw new Error(`There is no signing key in ${signingKey === undefined ? path : 'the option signing_key'}`)
+  return [first, ...others]
 }

@@ -9,6 +9,7 @@ import type { Logger } from '../util/logger.ts'
 import { assembleAccounts } from './assemble-accounts.ts'
 import { assembleCore } from './assemble-core.ts'
 import { assembleEncryption } from './assemble-encryption.ts'
+import { assembleFederation } from './assemble-federation.ts'
 import { assembleMedia } from './assemble-media.ts'
 import { assemblePush } from './assemble-push.ts'
 import { assembleRoomDirectory } from './assemble-room-directory.ts'
@@ -31,6 +32,7 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   const core = assembleCore(deps)
   const { config, clock, rateLimiter, database, hub, background } = core
   const accounts = assembleAccounts(core)
+  const federation = assembleFederation(core, { caches: accounts.caches })
   const encryption = assembleEncryption(core, accounts)
   const media = assembleMedia(core)
   const userData = assembleUserData(core, { avatarPolicy: media.mediaRepository })
@@ -74,6 +76,8 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
       ...directory,
       ...reading,
       ...writing,
+      ownKeys: federation.ownKeys,
+      keyNotary: federation.keyNotary,
       config,
       clock,
       rateLimiter,
@@ -92,6 +96,7 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
       await userData.stop()
       await accounts.stop()
       await background.drain()
+      await federation.stop()
       await rooms.drain()
       hub.close()
       await database.close()

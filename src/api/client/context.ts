@@ -52,9 +52,10 @@ import type { Profiles } from '../../services/user-data/profiles.ts'
 import type { Tags } from '../../services/user-data/tags.ts'
 import type { UserDirectory } from '../../services/user-data/user-directory.ts'
 import type { Clock } from '../../util/clock.ts'
+import type { KeysContext } from '../keys/context.ts'
 
 /** The services that client endpoints may call; process/assemble.ts makes it. */
-export interface ClientContext {
+export interface ClientContext extends KeysContext {
   readonly config: Config
   readonly sync: SyncService
   readonly clock: Clock

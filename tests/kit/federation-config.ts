@@ -18,7 +18,7 @@ export async function federationConfig(port: number): Promise<Record<string, unk
     federation: {
       client_timeout: '10s',
       max_short_retries: 1,
-      max_short_retry_delay: '50ms',
+      max_short_retry_delay: 50,
       destination_min_retry_interval: '1s',
     },
   }

@@ -10,6 +10,14 @@ const ROOT = path.dirname(__dirname)
 const NODE_MAJOR = 24
 const FORWARDED_SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGUSR1', 'SIGUSR2']
 
+/** Subcommands that stay: their memory counts. */
+const SERVERS = ['homeserver', 'worker', 'start']
+/**
+ * How V8 may use memory. Unasked it takes up to 128 MB for new objects, and lets the rest grow to four times what is in use
+ * before it looks for garbage; a server needs neither (docs/performance.md has figures). NODE_OPTIONS of the admin go before.
+ */
+const MEMORY_FLAGS = ['--max-semi-space-size=8', '--heap-growing-percent=150']
+
 /** Finds a Node 24: this one, the one that the package brings, or undefined. */
 function findNode() {
   if (Number(process.versions.node.split('.')[0]) >= NODE_MAJOR) return process.execPath
@@ -29,8 +37,13 @@ function putFirstInPath(directory) {
   process.env.PATH = [directory, ...others].join(path.delimiter)
 }
 
+/** Tells whether this process can become another program in its place: not where a parent talks to it over a channel. */
+function canReplaceItself() {
+  return typeof process.execve === 'function' && process.platform !== 'win32' && process.channel === undefined
+}
+
 /** Runs one file of ours on Node 24, in this process when it is one. Ends the process with the file's status. */
-function runOnNode24(file, args) {
+function runOnNode24(file, args, flags = []) {
   const node = findNode()
   if (node === undefined) {
     process.stderr.write(
@@ -40,6 +53,10 @@ function runOnNode24(file, args) {
     process.exit(1)
   }
   putFirstInPath(path.dirname(node))
+  const runFile = path.join(__dirname, 'run.cjs')
+  if (node === process.execPath && flags.length > 0 && canReplaceItself()) {
+    process.execve(node, [node, ...process.execArgv, ...flags, runFile, file, ...args], process.env)
+  }
   if (node === process.execPath) {
     const cacheDirectory = path.join(ROOT, 'node_modules', '.cache', 'compile')
     // A second start compiles nothing. Where the folder cannot be written, Node goes on without.
@@ -49,7 +66,7 @@ function runOnNode24(file, args) {
     return import(require('node:url').pathToFileURL(file).href)
   }
   // The channel tells the child when this process is killed: it stops then, instead of running on unseen.
-  const child = spawn(node, [path.join(__dirname, 'run.cjs'), file, ...args], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
+  const child = spawn(node, [...flags, runFile, file, ...args], { stdio: ['inherit', 'inherit', 'inherit', 'ipc'] })
   for (const signal of FORWARDED_SIGNALS) process.on(signal, () => child.kill(signal))
   child.on('error', (error) => {
     process.stderr.write(`ganglion: cannot run ${node}: ${error.message}\n`)
@@ -65,7 +82,9 @@ function runOnNode24(file, args) {
 
 /** Runs a subcommand of the program. */
 function launch(args) {
-  return runOnNode24(path.join(ROOT, 'src', 'cli', 'main.ts'), args)
+  const isTuned = (process.env.NODE_OPTIONS ?? '').includes('-semi-space-size')
+  const flags = SERVERS.includes(args[0]) && !isTuned ? MEMORY_FLAGS : []
+  return runOnNode24(path.join(ROOT, 'src', 'cli', 'main.ts'), args, flags)
 }
 
 module.exports = { launch, runOnNode24, ROOT }

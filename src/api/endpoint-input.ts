@@ -9,14 +9,20 @@ type Place = 'path' | 'query' | 'body'
 const bodyAjv = new Ajv({ strict: false, allErrors: false })
 const textAjv = new Ajv({ strict: false, coerceTypes: 'array', useDefaults: true })
 
-/** Compiles the schema of a JSON body: types must be as they are. */
-export function compileBodySchema(schema: TSchema): ValidateFunction {
-  return bodyAjv.compile(schema)
+/**
+ * Gives the function that checks a schema. Ajv compiles it when it is first asked for, and keeps it: most of the endpoints
+ * are never called in most of the processes, and all of them together would take 10 MB.
+ */
+export type InputCheck = () => ValidateFunction
+
+/** Checks the schema of a JSON body: types must be as they are. */
+export function bodyCheck(schema: TSchema): InputCheck {
+  return () => bodyAjv.compile(schema)
 }
 
-/** Compiles the schema of path or query parameters: texts become numbers, booleans and arrays where the schema says so. */
-export function compileTextSchema(schema: TSchema): ValidateFunction {
-  return textAjv.compile(schema)
+/** Checks the schema of path or query parameters: texts become numbers, booleans and arrays where the schema says so. */
+export function textCheck(schema: TSchema): InputCheck {
+  return () => textAjv.compile(schema)
 }
 
 /** The query as an object; repeated parameters are arrays. */
@@ -27,8 +33,9 @@ export function queryObject(request: HttpRequest): Record<string, unknown> {
 }
 
 /** Returns the value as its schema made it. Throws M_MISSING_PARAM, M_INVALID_PARAM; M_BAD_JSON for a body of another type. */
-export function checkInput(check: ValidateFunction, value: unknown, where: Place): unknown {
-  if (!check(value)) throw schemaError(check.errors?.[0], where)
+export function checkInput(check: InputCheck, value: unknown, where: Place): unknown {
+  const validate = check()
+  if (!validate(value)) throw schemaError(validate.errors?.[0], where)
   return value
 }
 

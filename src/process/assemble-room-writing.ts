@@ -72,7 +72,7 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
       powerLevelOverrides: rooms.defaultPowerLevelContentOverride,
     },
   })
-  new GuestEviction({ ...core, slots, changes: membershipChanges })
+  new GuestEviction({ database, memberships, slots, changes: membershipChanges, serverName }).watch(core.hub, core.background)
   wireAccounts(core, deps, { changes: membershipChanges, creation: roomCreation })
   return {
     membershipChanges,

@@ -1,4 +1,3 @@
-import type { ValidateFunction } from 'ajv'
 import type { Static, TSchema } from 'typebox'
 import { jsonResponse, SerializedJson } from '../../http/endpoint.ts'
 import type { Endpoint, HttpMethod, HttpRequest, HttpResponse, ListenerResource } from '../../http/endpoint.ts'
@@ -6,7 +5,8 @@ import { invalidParam, MatrixError } from '../../protocol/errors.ts'
 import { parseStrictJson } from '../../protocol/strict-json.ts'
 import type { Requester } from '../../services/accounts/requester.ts'
 import type { EndpointGroupName } from '../endpoint-groups.ts'
-import { checkInput, compileBodySchema, compileTextSchema, queryObject } from '../endpoint-input.ts'
+import { checkInput, bodyCheck, textCheck, queryObject } from '../endpoint-input.ts'
+import type { InputCheck } from '../endpoint-input.ts'
 import type { ClientContext } from './context.ts'
 
 /** JSON bodies are smaller than this unless the endpoint says otherwise. An event may have 65,536 bytes; state at room creation a few of them. */
@@ -67,9 +67,9 @@ export function clientEndpoint<
   Query extends TSchema = TSchema,
   Body extends TSchema = TSchema,
 >(options: EndpointOptions<Auth, Params, Query, Body>): Endpoint<ClientContext> {
-  const checkParams = options.params ? compileTextSchema(options.params) : undefined
-  const checkQuery = options.query ? compileTextSchema(options.query) : undefined
-  const checkBody = options.body ? compileBodySchema(options.body) : undefined
+  const checkParams = options.params ? textCheck(options.params) : undefined
+  const checkQuery = options.query ? textCheck(options.query) : undefined
+  const checkBody = options.body ? bodyCheck(options.body) : undefined
   return {
     operationId: options.operationId,
     method: options.method,
@@ -139,7 +139,7 @@ export function accessTokenOf(request: HttpRequest): string | undefined {
 async function readJson(
   request: HttpRequest,
   options: { bodyBytesMax?: number; isBodyOptional?: boolean; isCanonicalBody?: boolean },
-  check: ValidateFunction,
+  check: InputCheck,
 ): Promise<unknown> {
   const bytes = await request.readBody(options.bodyBytesMax ?? BODY_BYTES_MAX)
   if (bytes.length === 0 && options.isBodyOptional) return {}

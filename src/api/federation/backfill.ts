@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { SerializedJson } from '../../http/endpoint.ts'
 import { parseEventId, parseRoomId } from '../../protocol/ids.ts'
+import { Type } from '../../util/schema.ts'
 import { federationEndpoint } from './federation-endpoint.ts'
 import { transactionAnswer } from './transaction-answer.ts'
 
@@ -21,7 +21,10 @@ export const backfillRoom = federationEndpoint({
   query: Type.Object({ v: eventIds, limit: Type.Integer() }),
   async handler({ params, query, origin }, ctx) {
     const from = query.v.map(parseEventId)
-    return transactionAnswer(ctx, await ctx.eventServer.backfill(origin, { roomId: parseRoomId(params.roomId), from, limit: query.limit }))
+    return transactionAnswer(
+      ctx,
+      await ctx.eventServer.backfill(origin, { roomId: parseRoomId(params.roomId), from, limit: query.limit }),
+    )
   },
 })
 

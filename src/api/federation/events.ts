@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { SerializedJson } from '../../http/endpoint.ts'
 import { parseEventId, parseRoomId } from '../../protocol/ids.ts'
+import { Type } from '../../util/schema.ts'
 import { federationEndpoint } from './federation-endpoint.ts'
 import { transactionAnswer } from './transaction-answer.ts'
 

@@ -7,7 +7,7 @@ import type { ServerName } from '../../protocol/ids.ts'
 import type { JsonValue } from '../../protocol/json.ts'
 import { parseStrictJson } from '../../protocol/strict-json.ts'
 import type { EndpointGroupName } from '../endpoint-groups.ts'
-import { checkInput, compileBodySchema, compileTextSchema, queryObject } from '../endpoint-input.ts'
+import { checkInput, bodyCheck, textCheck, queryObject } from '../endpoint-input.ts'
 import type { FederationContext } from './context.ts'
 
 /** JSON bodies are smaller than this unless the endpoint says otherwise. */
@@ -67,9 +67,9 @@ export function federationEndpoint<
   Query extends TSchema = TSchema,
   Body extends TSchema = TSchema,
 >(options: EndpointOptions<Auth, Params, Query, Body>): Endpoint<FederationContext> {
-  const checkParams = options.params ? compileTextSchema(options.params) : undefined
-  const checkQuery = options.query ? compileTextSchema(options.query) : undefined
-  const checkBody = options.body ? compileBodySchema(options.body) : undefined
+  const checkParams = options.params ? textCheck(options.params) : undefined
+  const checkQuery = options.query ? textCheck(options.query) : undefined
+  const checkBody = options.body ? bodyCheck(options.body) : undefined
 
   async function answer(input: {
     request: HttpRequest
@@ -110,10 +110,7 @@ export function federationEndpoint<
 }
 
 /** Parses the body; its schema is checked later, for whom we know. */
-async function readJson(
-  request: HttpRequest,
-  options: { bodyBytesMax?: number; isCanonicalBody?: boolean },
-): Promise<JsonValue> {
+async function readJson(request: HttpRequest, options: { bodyBytesMax?: number; isCanonicalBody?: boolean }): Promise<JsonValue> {
   const bytes = await request.readBody(options.bodyBytesMax ?? BODY_BYTES_MAX)
   return parseStrictJson(bytes, { canonicalNumbers: options.isCanonicalBody ?? false })
 }

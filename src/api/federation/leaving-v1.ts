@@ -1,5 +1,5 @@
-import { Type } from 'typebox'
 import { parseRoomId, parseUserId } from '../../protocol/ids.ts'
+import { Type } from '../../util/schema.ts'
 import { federationEndpoint } from './federation-endpoint.ts'
 
 /** Prepares a leave for a user of the asking server to sign. Errors: M_FORBIDDEN, M_NOT_FOUND. Spec: leaving-v1.yaml. */

@@ -1,5 +1,5 @@
-import { Type } from 'typebox'
 import { MatrixError } from '../../protocol/errors.ts'
+import { Type } from '../../util/schema.ts'
 import { federationEndpoint } from './federation-endpoint.ts'
 
 /** Tells third parties whose OpenID token it is. Errors: M_MISSING_TOKEN, M_UNKNOWN_TOKEN. Spec: openid.yaml. */

@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { MatrixError } from '../../protocol/errors.ts'
 import type { PublicRoomsPage, PublicRoomsQuery } from '../../services/rooms/public-rooms.ts'
+import { Type } from '../../util/schema.ts'
 import type { FederationContext } from './context.ts'
 import { federationEndpoint } from './federation-endpoint.ts'
 

@@ -1,7 +1,7 @@
-import { Type } from 'typebox'
 import { SerializedJson } from '../../http/endpoint.ts'
 import { MatrixError } from '../../protocol/errors.ts'
 import { parseRoomAlias, parseUserId } from '../../protocol/ids.ts'
+import { Type } from '../../util/schema.ts'
 import { federationEndpoint } from './federation-endpoint.ts'
 
 /** Servers that an alias names, so that its answer stays small for rooms with thousands of them. */

@@ -1,7 +1,7 @@
-import { Type } from 'typebox'
 import { SerializedJson } from '../../http/endpoint.ts'
 import { parseRoomId } from '../../protocol/ids.ts'
 import type { RoomId } from '../../protocol/ids.ts'
+import { Type } from '../../util/schema.ts'
 import { federationEndpoint } from './federation-endpoint.ts'
 
 /** Gives a room and, for a space, the rooms right below it. Errors: M_NOT_FOUND. Spec: space_hierarchy.yaml. */

@@ -1,5 +1,5 @@
-import { Type } from 'typebox'
 import { parseUserId } from '../../protocol/ids.ts'
+import { Type } from '../../util/schema.ts'
 import { federationEndpoint } from './federation-endpoint.ts'
 
 /** Gives the devices of a user with their keys. Errors: M_NOT_FOUND. Spec: user_devices.yaml. */

@@ -1,4 +1,4 @@
-import { Type } from 'typebox'
+import { Type } from '../../util/schema.ts'
 import { listClaims, nestKeys } from '../client/encryption/keys.ts'
 import { federationEndpoint } from './federation-endpoint.ts'
 

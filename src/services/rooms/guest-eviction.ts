@@ -25,11 +25,9 @@ export class GuestEviction {
 
   constructor(deps: {
     database: Database
-    hub: StreamHub
     memberships: Memberships
     slots: RoomSlots
     changes: Pick<MembershipChanges, 'leave'>
-    background: Background
     serverName: ServerName
   }) {
     this.#database = deps.database
@@ -37,9 +35,13 @@ export class GuestEviction {
     this.#slots = deps.slots
     this.#changes = deps.changes
     this.#serverName = deps.serverName
-    deps.hub.onRow('events', ({ type, stateKey, roomId }) => {
+  }
+
+  /** Looks at every change of a room's guest access from now on. */
+  watch(hub: StreamHub, background: Background): void {
+    hub.onRow('events', ({ type, stateKey, roomId }) => {
       if (type === SLOT.type && stateKey === SLOT.stateKey)
-        deps.background.run('evict_guests', () => this.#check(roomId as RoomId))
+        background.run('evict_guests', () => this.#check(roomId as RoomId))
     })
   }
 

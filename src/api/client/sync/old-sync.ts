@@ -1,6 +1,6 @@
-import { Type } from 'typebox'
 import { SerializedJson } from '../../../http/endpoint.ts'
 import { parseEventId, parseRoomId } from '../../../protocol/ids.ts'
+import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 import { formatPageToken, parsePageLimit, parsePageToken, TOKEN_CHARACTERS_MAX } from '../rooms/page-parameters.ts'
 

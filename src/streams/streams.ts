@@ -73,6 +73,24 @@ export interface EventRow {
   /** How the event counts for notifications: its class under default rules, and the users for whom it differs. */
   readonly push: EventPush
   readonly clientJson: string
+  /** True for what clients do not see; it is in the timeline all the same. */
+  readonly isHidden?: boolean | undefined
+  /**
+   * All that changed in the room's state at this event, where that is other than the event coming to stand in its own slot: forked
+   * histories. Ask `memberChangesOf` and `stateChangesOf` (streams/event-rows.ts), which know both cases.
+   */
+  readonly stateDelta?: readonly StateChange[] | undefined
+}
+
+/** A slot of a room's state that holds another event now, or none (`eventId` undefined). */
+export interface StateChange {
+  readonly type: string
+  readonly stateKey: string
+  readonly eventId: string | undefined
+  readonly sender: string | undefined
+  /** Of `m.room.member` events. */
+  readonly membership: string | undefined
+  readonly membershipBefore: string | undefined
 }
 
 /** See services/push/push-actions.ts. A row whose user id is empty stands for everybody on default rules. */

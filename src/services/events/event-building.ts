@@ -3,9 +3,9 @@ import { selectAuthSlots } from '../../protocol/auth-rules/auth-slots.ts'
 import { canApplyRedaction, getPowerLevelsOf } from '../../protocol/auth-rules/power-levels.ts'
 import { canonicalJson } from '../../protocol/canonical-json.ts'
 import { MatrixError } from '../../protocol/errors.ts'
-import { toClientEventJson } from '../../protocol/events/client-event.ts'
 import { buildEvent } from '../../protocol/events/event-builder.ts'
 import type { BuiltEvent } from '../../protocol/events/event-builder.ts'
+import { DEPTH_MAX } from '../../protocol/events/event-limits.ts'
 import { stateSlotKey } from '../../protocol/events/event.ts'
 import type { MatrixEvent } from '../../protocol/events/event.ts'
 import { computeReferenceHash } from '../../protocol/hashes.ts'
@@ -15,14 +15,16 @@ import type { JsonObject } from '../../protocol/json.ts'
 import { redactMatrixEvent } from '../../protocol/redaction.ts'
 import type { RoomVersion } from '../../protocol/room-versions/room-version.ts'
 import type { SigningKey } from '../../protocol/signing-key.ts'
-import type { EventRow } from '../../streams/streams.ts'
 import type { Random } from '../../util/random.ts'
 import type { PushOutcome } from '../push/push-actions.ts'
-import type { EventIntent } from './event-intent.ts'
+import type { EventIntent, EventTransaction } from './event-intent.ts'
 import { StateEntry } from './room-model.ts'
 import type { RoomModel } from './room-model.ts'
+import type { StateRef } from './state-ref.ts'
 
 const EVENT_ID_LETTERS = 18
+/** Of an event of ours; with more extremities the others stay (design: rooms and state, invariant 5). */
+const PREV_EVENTS_MAX = 10
 const RELATION_TYPE_BYTES_MAX = 255
 
 /** Who builds, and with what. */
@@ -34,13 +36,23 @@ export interface BuildDeps {
   readonly eventNid: number
 }
 
+/** A change of a slot that an event brought about; without `after` the slot is empty now. */
+export interface AppliedChange {
+  readonly type: string
+  readonly stateKey: string
+  readonly before: StateEntry | undefined
+  readonly after: StateEntry | undefined
+}
+
 /** An event that was built and applied to its room's model, on its way to the database. */
 export interface PendingEvent {
   readonly eventNid: number
   readonly event: MatrixEvent
   readonly json: string
-  readonly intent: EventIntent
-  /** The event that held the slot before. */
+  readonly transaction: EventTransaction | undefined
+  /** What it changed in the current state: its own slot mostly. */
+  readonly changes: readonly AppliedChange[]
+  /** The event that held its slot before. */
   readonly replaced: StateEntry | undefined
   /** The target of a redaction that takes effect. */
   readonly redacts: EventId | undefined
@@ -48,7 +60,30 @@ export interface PendingEvent {
   readonly push: PushOutcome
   /** Notifying events of the room up to and including this one. */
   readonly notifyOrdinal: number
+  readonly prevNids: readonly number[]
+  /** Of state events only. */
+  readonly authNids: readonly number[]
+  /** What an event of another server has besides. */
+  readonly foreign: ForeignPart | undefined
 }
+
+/** How an event of another server is stored, where that differs from one of ours. */
+export interface ForeignPart {
+  readonly flags: number
+  /** It gets a position of its own, and readers are told. */
+  readonly isInTimeline: boolean
+  readonly isPromoted: boolean
+  /** State before the event; undefined: the room's state as of the position before its own. */
+  readonly before: StateRef | undefined
+  readonly missingPrevIds: readonly EventId[]
+  readonly isAwaited: boolean
+  /** The redaction that was here first and takes effect. */
+  readonly redaction: MatrixEvent | undefined
+  /** Its place among what was before the stream. */
+  readonly history: { readonly position: number; readonly ordinal: number } | undefined
+}
+
+const NO_CHANGES: readonly AppliedChange[] = []
 
 /** Builds and signs the create event of a new room, which names the room since version 12. */
 export function buildCreateEvent(roomVersion: RoomVersion, intent: EventIntent, deps: BuildDeps): BuiltEvent {
@@ -63,19 +98,23 @@ export function buildCreateEvent(roomVersion: RoomVersion, intent: EventIntent, 
 }
 
 /** Builds, signs and authorises the next event of a room. Throws M_FORBIDDEN with the rule that refused it. */
-export function buildNextEvent(model: RoomModel, intent: EventIntent, deps: BuildDeps): BuiltEvent {
+export function buildNextEvent(
+  model: Pick<RoomModel, 'roomId' | 'roomVersion' | 'lookup' | 'extremities' | 'depth'>,
+  intent: EventIntent,
+  deps: BuildDeps,
+): BuiltEvent {
   const { roomVersion } = model
   const authEvents: MatrixEvent[] = []
   for (const slot of selectAuthSlots(roomVersion, { ...intent, stateKey: intent.stateKey })) {
     const event = model.lookup(slot.type, slot.stateKey)
     if (event) authEvents.push(event)
   }
-  const prevEvents = model.extremities.map((extremity) => extremity.event)
+  const prevEvents = model.extremities.slice(0, PREV_EVENTS_MAX).map((extremity) => extremity.event)
   const built = buildEvent(
     {
       ...templateOf(roomVersion, intent, deps),
       roomId: model.roomId,
-      depth: model.depth + 1,
+      depth: Math.min(model.depth + 1, DEPTH_MAX),
       prevEvents: prevEvents.map((event) => event.eventId),
       authEvents: authEvents.map((event) => event.eventId),
       ...(roomVersion.eventIdFormat === 1 && { referenceHashes: referenceHashes(roomVersion, [...prevEvents, ...authEvents]) }),
@@ -130,45 +169,69 @@ export function applyToModel(
 ): PendingEvent {
   const { event } = built
   const { eventNid, touched, target, push, intent } = context
-  let replaced: StateEntry | undefined
+  let changes = NO_CHANGES
   const redacts = isEffectiveRedaction(model, event, target) ? event.redacts : undefined
+  const authNids = event.stateKey === undefined ? [] : authNidsOf(model, event)
   if (event.stateKey !== undefined) {
-    replaced = model.entry(event.type, event.stateKey)
-    setSlot(
-      model,
-      new StateEntry({ eventNid, eventId: event.eventId, type: event.type, stateKey: event.stateKey }, event),
-      touched,
-    )
-    if (event.type === 'm.room.member') countMembership(model, replaced?.event.content['membership'], event.content['membership'])
+    const entry = new StateEntry({ eventNid, eventId: event.eventId, type: event.type, stateKey: event.stateKey }, event)
+    changes = [applyChange(model, { type: event.type, stateKey: event.stateKey, after: entry }, touched)]
   }
-  if (redacts !== undefined && target?.stateKey !== undefined) {
-    const entry = model.entry(target.type, target.stateKey)
-    if (entry?.eventId === redacts) {
-      const redacted = redactMatrixEvent(model.roomVersion, entry.event)
-      setSlot(
-        model,
-        new StateEntry(
-          { eventNid: entry.eventNid, eventId: entry.eventId, type: entry.type, stateKey: entry.stateKey },
-          redacted,
-        ),
-        touched,
-      )
-    }
-  }
-  model.extremities = [{ eventNid, event }]
+  if (redacts !== undefined && target) redactEntry(model, target, touched)
+  const prevNids = model.extremities.slice(0, PREV_EVENTS_MAX).map((extremity) => extremity.eventNid)
+  model.extremities = [{ eventNid, event }, ...model.extremities.slice(PREV_EVENTS_MAX)]
   model.depth = event.depth
   if (push.isNotifying) model.notifyOrdinal += 1
   return {
     eventNid,
     event,
     json: built.json,
-    intent,
-    replaced,
+    transaction: intent.transaction,
+    changes,
+    replaced: changes[0]?.before,
     redacts,
     relation: relationOf(event),
     push,
     notifyOrdinal: model.notifyOrdinal,
+    prevNids,
+    authNids,
+    foreign: undefined,
   }
+}
+
+/** Numbers of the auth events, all of which the current state holds. */
+function authNidsOf(model: RoomModel, event: MatrixEvent): number[] {
+  return selectAuthSlots(model.roomVersion, event).flatMap((slot) => model.entry(slot.type, slot.stateKey)?.eventNid ?? [])
+}
+
+/** Sets or empties a slot of the current state, and counts members. */
+export function applyChange(
+  model: RoomModel,
+  change: { readonly type: string; readonly stateKey: string; readonly after: StateEntry | undefined },
+  touched: Map<string, StateEntry | undefined>,
+): AppliedChange {
+  const { type, stateKey, after } = change
+  const before = model.entry(type, stateKey)
+  if (after) setSlot(model, after, touched)
+  else {
+    const key = stateSlotKey(type, stateKey)
+    if (!touched.has(key)) touched.set(key, before)
+    model.deleteEntry(type, stateKey)
+  }
+  if (type === 'm.room.member') countMembership(model, before?.event.content['membership'], after?.event.content['membership'])
+  return { type, stateKey, before, after }
+}
+
+/** Takes from the current state what a redaction takes from an event in it. */
+export function redactEntry(model: RoomModel, target: MatrixEvent, touched: Map<string, StateEntry | undefined>): void {
+  if (target.stateKey === undefined) return
+  const entry = model.entry(target.type, target.stateKey)
+  if (entry?.eventId !== target.eventId) return
+  const { eventNid, eventId, type, stateKey } = entry
+  setSlot(
+    model,
+    new StateEntry({ eventNid, eventId, type, stateKey }, redactMatrixEvent(model.roomVersion, entry.event)),
+    touched,
+  )
 }
 
 function setSlot(model: RoomModel, entry: StateEntry, touched: Map<string, StateEntry | undefined>): void {
@@ -182,7 +245,8 @@ function countMembership(model: RoomModel, before: unknown, after: unknown): voi
   model.invitedCount += Number(after === 'invite') - Number(before === 'invite')
 }
 
-function isEffectiveRedaction(model: RoomModel, event: MatrixEvent, target: MatrixEvent | undefined): boolean {
+/** Tells whether a redaction takes effect on its target. */
+export function isEffectiveRedaction(model: RoomModel, event: MatrixEvent, target: MatrixEvent | undefined): boolean {
   if (event.redacts === undefined || target === undefined || target.roomId !== model.roomId) return false
   // A create event or a redaction can be redacted too; what the algorithm keeps decides what is left.
   return canApplyRedaction(getPowerLevelsOf(model.roomVersion, model.lookup), event.sender, target.sender)
@@ -206,42 +270,4 @@ export function relationOfContent(content: JsonObject): { type: string; eventId:
     type.includes('\u0000')
     ? undefined
     : { type, eventId }
-}
-
-/** What a row of the events stream takes from the event itself. */
-export function eventRowBase(
-  event: MatrixEvent,
-): Pick<
-  EventRow,
-  'roomId' | 'eventId' | 'type' | 'stateKey' | 'sender' | 'depth' | 'originServerTs' | 'membership' | 'clientJson'
-> {
-  const membership = event.type === 'm.room.member' ? event.content['membership'] : undefined
-  return {
-    roomId: event.roomId,
-    eventId: event.eventId,
-    type: event.type,
-    stateKey: event.stateKey,
-    sender: event.sender,
-    depth: event.depth,
-    originServerTs: event.originServerTs,
-    membership: typeof membership === 'string' ? membership : undefined,
-    clientJson: toClientEventJson(event, { omitRoomId: true }).slice(0, -1),
-  }
-}
-
-/** What the events stream tells its readers about the event. */
-export function toEventRow(pending: PendingEvent): EventRow {
-  const { event, intent, replaced } = pending
-  return {
-    ...eventRowBase(event),
-    redacts: pending.redacts,
-    relation: pending.relation,
-    replacesState: replaced && {
-      eventId: replaced.eventId,
-      contentJson: JSON.stringify(replaced.event.content),
-      sender: replaced.event.sender,
-    },
-    transaction: intent.transaction && { deviceId: intent.transaction.device, transactionId: intent.transaction.id },
-    push: pending.push,
-  }
 }

@@ -6,7 +6,7 @@ import { getEventsSince } from '../../storage/tables/events.ts'
 import type { StreamEventRecord } from '../../storage/tables/events.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { EventRow, StreamPosition } from '../../streams/streams.ts'
-import { eventRowBase } from './event-building.ts'
+import { eventRowBase } from './event-rows.ts'
 import { parseEventRecord } from './event-reader.ts'
 
 /** Teaches the hub to read the events stream from the database: the rows that a frame did not bring. */

@@ -43,10 +43,7 @@ export interface ForeignEventsWriter {
    * Appends events of other servers in their order, which must be topological, in one commit; the room must be known. A result
    * for each event, in order. Idempotent by event id.
    */
-  appendForeign(request: {
-    readonly roomId: RoomId
-    readonly events: readonly ForeignEvent[]
-  }): Promise<readonly ForeignResult[]>
+  appendForeign(request: { readonly roomId: RoomId; readonly events: readonly ForeignEvent[] }): Promise<readonly ForeignResult[]>
   /**
    * Stores events for their own sake (auth chains, state), checked against their auth events; makes the room's row where there
    * is none. Any order. A result for each event, in order. Idempotent.

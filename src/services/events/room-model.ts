@@ -58,6 +58,8 @@ export class RoomModel {
   joinedCount: number
   invitedCount: number
   notifyOrdinal: number
+  /** The current state is the one as of this position and of every later one. Moves on with the commits. */
+  statePos: number
   /** True once it may no longer be used. */
   isDropped = false
   readonly #state = new Map<string, StateEntry>()
@@ -72,6 +74,7 @@ export class RoomModel {
     joinedCount: number
     invitedCount: number
     notifyOrdinal: number
+    statePos: number
   }) {
     this.roomNid = head.roomNid
     this.roomId = head.roomId
@@ -82,6 +85,7 @@ export class RoomModel {
     this.joinedCount = head.joinedCount
     this.invitedCount = head.invitedCount
     this.notifyOrdinal = head.notifyOrdinal
+    this.statePos = head.statePos
   }
 
   /** Number of filled slots. */
@@ -102,6 +106,10 @@ export class RoomModel {
 
   setEntry(entry: StateEntry): void {
     this.#state.set(stateSlotKey(entry.type, entry.stateKey), entry)
+  }
+
+  deleteEntry(type: string, stateKey: string): void {
+    this.#state.delete(stateSlotKey(type, stateKey))
   }
 
   /** Remembers head and counters; the returned function puts them and the given slots back. */

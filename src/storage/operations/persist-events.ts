@@ -1,10 +1,16 @@
 import type { Queryable } from '../database.ts'
+import { insertLinks, insertOverlays, insertSlots } from './event-graph-writes.ts'
+import type { NewEventLinks, NewOverlay } from './event-graph-writes.ts'
 
-/** Operation: appends built events of several rooms in one tail. Schema: migrations/0002-rooms-and-events.sql. */
+/**
+ * Operation: appends built events of several rooms in one tail. Schema: migrations/0002-rooms-and-events.sql,
+ * 0022-foreign-events.sql.
+ */
 
-/** One event as its row. `index` is its place in the claim: `claimed_pos(1, lane, index)`. */
+/** One event as its row. */
 export interface NewEvent {
-  readonly index: number
+  /** Its place in the claim, `claimed_pos(1, lane, index)`; undefined where it is not part of the timeline. */
+  readonly index: number | undefined
   readonly eventNid: number
   readonly roomNid: number
   readonly eventId: string
@@ -23,9 +29,19 @@ export interface NewEvent {
   readonly txnId: string | undefined
   readonly txnScope: string | undefined
   readonly json: string
+  /** State before the event; undefined: as of the position before its own. */
+  readonly basePos: number | undefined
+  readonly overlayId: number | undefined
+  readonly flags: number
+  readonly prevNids: readonly number[]
+  /** The row is there already: the event was stored for its own sake before. */
+  readonly isPromoted: boolean
+  /** Place of an event from before what was here; the index is undefined then. */
+  readonly position: number | undefined
+  readonly ordinal: number
 }
 
-/** A state change of the batch. `endIndex` names the event of the same batch that ends it, if any. */
+/** A state change of the batch; event number 0 empties the slot. `endIndex` names the event of the same batch that ends it, if any. */
 export interface NewInterval {
   readonly roomNid: number
   readonly type: string
@@ -73,6 +89,10 @@ export interface EventBatch {
   readonly memberships: readonly NewMembership[]
   /** Pairs of redacted event and redaction. */
   readonly redactions: readonly { readonly target: string; readonly redaction: string; readonly roomNid: number }[]
+  readonly overlays: readonly NewOverlay[]
+  readonly links: readonly NewEventLinks[]
+  /** Users whose membership vanished from the state. */
+  readonly goneMembers: readonly { readonly roomNid: number; readonly userId: string }[]
 }
 
 /**
@@ -82,12 +102,18 @@ export interface EventBatch {
 export function persistEvents(tx: Queryable, batch: EventBatch): Promise<unknown>[] {
   const statements: Promise<unknown>[] = []
   if (batch.rooms.length > 0) statements.push(insertRooms(tx, batch.rooms))
-  statements.push(advanceRoomHeads(tx, batch.heads), insertEvents(tx, batch))
+  statements.push(advanceRoomHeads(tx, batch.heads))
+  const [promoted, added] = [batch.events.filter((event) => event.isPromoted), batch.events.filter((event) => !event.isPromoted)]
+  if (added.length > 0) statements.push(insertEvents(tx, batch.lane, added))
+  if (promoted.length > 0) statements.push(promoteEvents(tx, batch.lane, promoted))
+  if (batch.overlays.length > 0) statements.push(insertOverlays(tx, batch.overlays))
+  statements.push(...insertLinks(tx, batch.links))
   if (batch.intervals.length > 0) {
     statements.push(insertSlots(tx, batch.intervals))
     if (batch.intervals.some((interval) => interval.isReplacing)) statements.push(closeIntervals(tx, batch))
     statements.push(insertIntervals(tx, batch))
   }
+  if (batch.goneMembers.length > 0) statements.push(deleteMemberships(tx, batch.goneMembers))
   if (batch.memberships.length > 0) statements.push(upsertMemberships(tx, batch))
   if (batch.redactions.length > 0) statements.push(markRedacted(tx, batch.redactions))
   return statements
@@ -128,17 +154,21 @@ function advanceRoomHeads(tx: Queryable, heads: readonly RoomHeadAdvance[]): Pro
   ])
 }
 
-function insertEvents(tx: Queryable, { lane, events }: EventBatch): Promise<unknown> {
+function insertEvents(tx: Queryable, lane: number, events: readonly NewEvent[]): Promise<unknown> {
   return tx.query(
     'insert_events',
     `INSERT INTO events (event_nid, room_nid, event_id, lane, position, depth, type, state_key, sender, origin_server_ts, relation_type,
-                         relates_to, redacts, base_pos, notify_ordinal, thread_id, replaces_nid, txn_device, txn_id, txn_scope, json)
-     SELECT n.event_nid, n.room_nid, n.event_id, $1::int, claimed_pos(1, $1, n.index), n.depth, n.type, n.state_key, n.sender, n.ts, n.relation_type,
-            n.relates_to, n.redacts, claimed_pos(1, $1, n.index) - 1, n.ordinal, n.thread_id, n.replaces_nid, n.txn_device, n.txn_id, n.txn_scope, n.json
+                         relates_to, redacts, base_pos, notify_ordinal, thread_id, replaces_nid, txn_device, txn_id, txn_scope, json,
+                         overlay_id, flags, prev_nids, ordinal)
+     SELECT n.event_nid, n.room_nid, n.event_id, $1::int, coalesce(n.position, claimed_pos(1, $1, n.index)), n.depth, n.type, n.state_key, n.sender, n.ts, n.relation_type,
+            n.relates_to, n.redacts, coalesce(n.base_pos, claimed_pos(1, $1, n.index) - 1), n.ordinal, n.thread_id, n.replaces_nid, n.txn_device,
+            n.txn_id, n.txn_scope, n.json, n.overlay_id, n.flags, n.prev_nids::bigint[], n.place
        FROM unnest($2::int[], $3::bigint[], $4::bigint[], $5::text[], $6::bigint[], $7::text[], $8::text[], $9::text[], $10::bigint[], $11::text[],
-                   $12::text[], $13::text[], $14::bigint[], $15::text[], $16::bigint[], $17::text[], $18::text[], $19::text[], $20::text[])
+                   $12::text[], $13::text[], $14::bigint[], $15::text[], $16::bigint[], $17::text[], $18::text[], $19::text[], $20::text[],
+                   $21::bigint[], $22::bigint[], $23::smallint[], $24::text[], $25::bigint[], $26::bigint[])
             AS n(index, event_nid, room_nid, event_id, depth, type, state_key, sender, ts, relation_type,
-                 relates_to, redacts, ordinal, thread_id, replaces_nid, txn_device, txn_id, txn_scope, json)`,
+                 relates_to, redacts, ordinal, thread_id, replaces_nid, txn_device, txn_id, txn_scope, json,
+                 base_pos, overlay_id, flags, prev_nids, position, place)`,
     [
       lane,
       events.map((event) => event.index),
@@ -160,18 +190,41 @@ function insertEvents(tx: Queryable, { lane, events }: EventBatch): Promise<unkn
       events.map((event) => event.txnId),
       events.map((event) => event.txnScope),
       events.map((event) => event.json),
+      events.map((event) => event.basePos),
+      events.map((event) => event.overlayId),
+      events.map((event) => event.flags),
+      events.map((event) => `{${event.prevNids.join(',')}}`),
+      events.map((event) => event.position),
+      events.map((event) => event.ordinal),
     ],
   )
 }
 
-function insertSlots(tx: Queryable, intervals: readonly NewInterval[]): Promise<unknown> {
+/** Makes full events of such that were stored for their own sake. */
+function promoteEvents(tx: Queryable, lane: number, events: readonly NewEvent[]): Promise<unknown> {
   return tx.query(
-    'insert_state_slots',
-    `INSERT INTO state_slots (type, state_key)
-     SELECT DISTINCT n.type, n.state_key FROM unnest($1::text[], $2::text[]) AS n(type, state_key)
-      WHERE NOT EXISTS (SELECT 1 FROM state_slots s WHERE s.type = n.type AND s.state_key = n.state_key)
-     ON CONFLICT DO NOTHING`,
-    [intervals.map((interval) => interval.type), intervals.map((interval) => interval.stateKey)],
+    'promote_events',
+    `UPDATE events e SET lane = $1::int, position = coalesce(n.position, claimed_pos(1, $1, n.index)), ordinal = n.place, base_pos = coalesce(n.base_pos, claimed_pos(1, $1, n.index) - 1),
+            overlay_id = n.overlay_id, flags = n.flags, prev_nids = n.prev_nids::bigint[], notify_ordinal = n.ordinal, thread_id = n.thread_id,
+            replaces_nid = n.replaces_nid
+       FROM unnest($2::bigint[], $3::int[], $4::bigint[], $5::bigint[], $6::smallint[], $7::text[], $8::bigint[], $9::text[], $10::bigint[],
+                   $11::bigint[], $12::bigint[])
+            AS n(event_nid, index, base_pos, overlay_id, flags, prev_nids, ordinal, thread_id, replaces_nid, position, place)
+      WHERE e.event_nid = n.event_nid`,
+    [
+      lane,
+      events.map((event) => event.eventNid),
+      events.map((event) => event.index),
+      events.map((event) => event.basePos),
+      events.map((event) => event.overlayId),
+      events.map((event) => event.flags),
+      events.map((event) => `{${event.prevNids.join(',')}}`),
+      events.map((event) => event.notifyOrdinal),
+      events.map((event) => event.threadId),
+      events.map((event) => event.replacesNid),
+      events.map((event) => event.position),
+      events.map((event) => event.ordinal),
+    ],
   )
 }
 
@@ -229,6 +282,15 @@ function upsertMemberships(tx: Queryable, { lane, memberships }: EventBatch): Pr
       memberships.map((membership) => membership.index),
       memberships.map((membership) => membership.sender),
     ],
+  )
+}
+
+function deleteMemberships(tx: Queryable, gone: EventBatch['goneMembers']): Promise<unknown> {
+  return tx.query(
+    'delete_memberships',
+    `DELETE FROM memberships m USING unnest($1::bigint[], $2::text[]) AS n(room_nid, user_id)
+      WHERE m.room_nid = n.room_nid AND m.user_id = n.user_id`,
+    [gone.map((member) => member.roomNid), gone.map((member) => member.userId)],
   )
 }
 

@@ -14,6 +14,8 @@ export interface RoomHeadRecord {
   readonly joinedCount: number
   readonly invitedCount: number
   readonly notifyOrdinal: number
+  /** Position of the last change of the current state. */
+  readonly statePos: number
 }
 
 export interface StateRecord {
@@ -30,7 +32,8 @@ export async function getRoomHead(tx: Queryable, roomId: RoomId): Promise<RoomHe
   const rows = await tx.query<RoomHeadRecord>(
     'get_room_head',
     `SELECT r.room_nid AS "roomNid", r.room_id AS "roomId", r.room_version AS "roomVersion", r.creator, h.version, h.extremities, h.depth,
-            h.joined_count AS "joinedCount", h.invited_count AS "invitedCount", h.notify_ordinal AS "notifyOrdinal"
+            h.joined_count AS "joinedCount", h.invited_count AS "invitedCount", h.notify_ordinal AS "notifyOrdinal",
+            coalesce((SELECT max(i.from_pos) FROM state_intervals i WHERE i.room_nid = r.room_nid), 0) AS "statePos"
        FROM rooms r JOIN room_head h USING (room_nid) WHERE r.room_id = $1`,
     [roomId],
   )

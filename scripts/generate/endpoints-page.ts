@@ -10,6 +10,9 @@ of [src/api/endpoint-groups.ts](../src/api/endpoint-groups.ts), which says who m
 stands in [tests/conformance/missing-operations.txt](../tests/conformance/missing-operations.txt).
 `
 
+/** Where the endpoints for other servers are. */
+const SERVER_FOLDERS = ['src/api/federation/', 'src/api/keys/']
+
 /** Renders docs/endpoints.md from the list of all endpoints. Throws where no file holds an operation of the list. */
 export function renderEndpointsPage(): string {
   const files = findFilesOfOperations()
@@ -18,7 +21,7 @@ export function renderEndpointsPage(): string {
       const rows = endpoints
         .toSorted((a, b) => compare(a.paths[0] ?? '', b.paths[0] ?? '') || compare(a.method, b.method))
         .map((endpoint) => {
-          const file = files.get(endpoint.operationId)
+          const file = files.get(operationKey(endpoint.operationId, isForServers(endpoint.paths[0] ?? '')))
           if (file === undefined) throw new Error(`No file below src/api/ holds the operation ${endpoint.operationId}`)
           const paths = endpoint.paths.map((path) => `\`${path}\``).join('<br>')
           const link = `[${file.replace('src/api/', '')}](../${file})`
@@ -34,9 +37,20 @@ export function renderEndpointsPage(): string {
 function findFilesOfOperations(): ReadonlyMap<string, string> {
   const files = new Map<string, string>()
   for (const path of listFiles('src/api', '.ts')) {
-    for (const [, operationId = ''] of readText(path).matchAll(/operationId: '([^']+)'/g)) files.set(operationId, path)
+    for (const [, operationId = ''] of readText(path).matchAll(/operationId: '([^']+)'/g)) {
+      files.set(operationKey(operationId, SERVER_FOLDERS.some((folder) => path.startsWith(folder))), path)
+    }
   }
   return files
+}
+
+/** The client API and the federation API have operations of the same name. */
+function operationKey(operationId: string, isForServers: boolean): string {
+  return `${isForServers ? 'server' : 'client'} ${operationId}`
+}
+
+function isForServers(path: string): boolean {
+  return /^\/_matrix\/(?:federation|key|policy)\//.test(path)
 }
 
 /** By code point, so that the page is the same under every locale. */

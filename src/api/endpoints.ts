@@ -129,6 +129,8 @@ import { getEvents, getOneEvent, initialSync } from './client/sync/old-sync.ts'
 import { getPresence, setPresence } from './client/sync/presence.ts'
 import { sync } from './client/sync/sync.ts'
 import { setTyping } from './client/sync/typing.ts'
+import type { FederationContext } from './federation/context.ts'
+import { FEDERATION_ENDPOINTS } from './federation/federation-endpoints.ts'
 import { getVersion } from './federation/version.ts'
 import { bulkPerspectivesKeyQuery, perspectivesKeyQuery } from './keys/keys-query.ts'
 import { getServerKey } from './keys/keys-server.ts'
@@ -148,8 +150,11 @@ import {
   uploadContentToMXC,
 } from './media/content-repo.ts'
 
-/** Every endpoint of the client listener resources, one list: router, proxy configurations and docs are made from it. */
-export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
+/** What all endpoints together need. */
+export type ApiContext = ClientContext & FederationContext
+
+/** Every endpoint, one list: router, proxy configurations and docs are made from it. */
+export const ENDPOINTS: readonly Endpoint<ApiContext>[] = [
   // server
   getWellknown,
   getWellKnown,
@@ -331,4 +336,7 @@ export const ENDPOINTS: readonly Endpoint<ClientContext>[] = [
   perspectivesKeyQuery,
   bulkPerspectivesKeyQuery,
   getVersion,
+
+  // for other servers
+  ...FEDERATION_ENDPOINTS,
 ]

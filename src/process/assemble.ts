@@ -1,4 +1,4 @@
-import type { ClientContext } from '../api/client/context.ts'
+import type { ApiContext } from '../api/endpoints.ts'
 import type { Config } from '../config/config.ts'
 import { ErasedUsers } from '../services/accounts/erased-users.ts'
 import type { DatabaseOptions } from '../storage/database.ts'
@@ -10,6 +10,7 @@ import { assembleAccounts } from './assemble-accounts.ts'
 import { assembleCore } from './assemble-core.ts'
 import { assembleEncryption } from './assemble-encryption.ts'
 import { assembleFederation } from './assemble-federation.ts'
+import { assembleFederationReads } from './assemble-federation-reads.ts'
 import { assembleMedia } from './assemble-media.ts'
 import { assemblePush } from './assemble-push.ts'
 import { assembleRoomDirectory } from './assemble-room-directory.ts'
@@ -21,7 +22,7 @@ import { assembleUserData } from './assemble-user-data.ts'
 
 /** Everything that one process consists of, wired. */
 export interface Assembly {
-  readonly client: ClientContext
+  readonly client: ApiContext
   /** Loads what must be known before the first request. */
   start(): Promise<void>
   stop(): Promise<void>
@@ -53,6 +54,8 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? userData.profiles.clear(userId) : Promise.resolve()))
   accounts.onRegistered.push(({ userId, displayName }) => userData.profiles.create(userId, displayName))
   const writing = assembleRoomWriting(core, { writer: rooms.writer, directory, userData, accounts, push })
+  const { keyQuery } = encryption
+  const federationReads = assembleFederationReads(core, { directory, erasedUsers, keyQuery })
   const { sync } = assembleSync(core, {
     accountData: userData.accountData,
     pushRules: push.pushRules,
@@ -76,6 +79,10 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
       ...directory,
       ...reading,
       ...writing,
+      ...federationReads,
+      federationAuthenticator: federation.federationAuthenticator,
+      serverName: core.serverName,
+      random: core.random,
       ownKeys: federation.ownKeys,
       keyNotary: federation.keyNotary,
       config,

@@ -176,7 +176,7 @@ export class TestPeer implements AsyncDisposable {
     body?: JsonValue,
     options: { headers?: Readonly<Record<string, string | string[]>>; signal?: AbortSignal } = {},
   ): Promise<{ status: number; body: T; bytes: Buffer; headers: IncomingHttpHeaders }> {
-    const response = await request(new URL(path, target.baseUrl), {
+    const response = await request(target.baseUrl, {
       dispatcher: this.#agent,
       method,
       path,

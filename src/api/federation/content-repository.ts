@@ -7,6 +7,7 @@ import type { FederationContext } from './context.ts'
 import { federationEndpoint, FederationResponse } from './federation-endpoint.ts'
 
 const BOUNDARY_LETTERS = 32
+const MEDIA = { resource: 'media', group: 'media' } as const
 const params = Type.Object({ mediaId: Type.String() })
 const timeout = { timeout_ms: Type.Optional(Type.Integer()) }
 
@@ -16,7 +17,7 @@ export const getContent = federationEndpoint({
   method: 'GET',
   path: '/_matrix/federation/v1/media/download/:mediaId',
   otherPaths: ['/_matrix/federation/unstable/org.matrix.msc3916.v2/media/download/:mediaId'],
-  group: 'media',
+  ...MEDIA,
   auth: 'signed',
   params,
   query: Type.Object(timeout),
@@ -37,7 +38,7 @@ export const getContentThumbnail = federationEndpoint({
   method: 'GET',
   path: '/_matrix/federation/v1/media/thumbnail/:mediaId',
   otherPaths: ['/_matrix/federation/unstable/org.matrix.msc3916.v2/media/thumbnail/:mediaId'],
-  group: 'media',
+  ...MEDIA,
   auth: 'signed',
   params,
   query: Type.Object({

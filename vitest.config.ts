@@ -19,7 +19,7 @@ export default defineConfig({
       {
         test: {
           name: 'integration',
-          include: ['tests/{integration,fuzz,crash,clients,blackbox,bench}/**/*.test.ts'],
+          include: ['tests/{integration,cluster,fuzz,crash,clients,blackbox,bench}/**/*.test.ts'],
           globalSetup: ['tests/kit/global-setup.ts'],
           // Generous: two slow cores are shared by servers, PostgreSQL and other test files.
           testTimeout: 120_000,

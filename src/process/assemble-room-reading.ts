@@ -1,3 +1,5 @@
+import { RoutedConsumer } from '../api/replication/catch-up.ts'
+import type { Consumer } from '../api/replication/catch-up.ts'
 import { RelationBundles } from '../services/relations/relation-bundles.ts'
 import { Relations } from '../services/relations/relations.ts'
 import { PublicRooms } from '../services/rooms/public-rooms.ts'
@@ -18,6 +20,7 @@ import { EventStream } from '../services/sync/event-stream.ts'
 import { RoomSnapshots } from '../services/sync/room-snapshots.ts'
 import type { RoomSnapshotsDeps } from '../services/sync/room-snapshots.ts'
 import type { AccountData } from '../services/user-data/account-data.ts'
+import type { Cluster } from './assemble-cluster.ts'
 import type { Core } from './assemble-core.ts'
 import type { RoomDirectoryServices } from './assemble-room-directory.ts'
 
@@ -40,12 +43,13 @@ export interface RoomReadingServices {
   readonly roomSnapshots: RoomSnapshots
   /** Must run after the streams' heads were set. */
   start(): Promise<void>
-  stop(): void
 }
 
 interface RoomReadingDeps extends Pick<RoomSnapshotsDeps, 'receipts' | 'presence'> {
   readonly directory: RoomDirectoryServices
   readonly accountData: AccountData
+  readonly cluster: Cluster
+  readonly consumers: Map<string, Consumer>
 }
 
 export function assembleRoomReading(core: Core, deps: RoomReadingDeps): RoomReadingServices {
@@ -57,7 +61,28 @@ export function assembleRoomReading(core: Core, deps: RoomReadingDeps): RoomRead
   const roomMessages = new RoomMessages({ database, hub, access, views, pages, events, clientEvents, accountData })
   const roomCards = new RoomCards({ database, hub })
   const indexer = new SearchIndexer({ database, hub, background: core.background })
-  const messageSearch = new MessageSearch({ database, indexer, events, memberships, views, cards: roomCards })
+  const { cluster, consumers } = deps
+  const { rpcClient: rpc, leases } = cluster
+  consumers.set('message_search', indexer)
+  const keeper = new RoutedConsumer({
+    name: 'message_search',
+    streams: ['events'],
+    local: indexer,
+    hub,
+    rpc,
+    holder: () => leases.holderOf('message_search'),
+  })
+  if (core.config.server.enableSearch) {
+    leases.add({
+      name: 'message_search',
+      get preferred() {
+        return cluster.preferredHolders('background_tasks')
+      },
+      start: ({ epoch }) => indexer.start(epoch),
+      stop: () => Promise.resolve(indexer.stop()),
+    })
+  }
+  const messageSearch = new MessageSearch({ database, indexer: keeper, events, memberships, views, cards: roomCards })
   const roomPreviews = new RoomPreviews({ cards: roomCards, memberships })
   return {
     eventStream: new EventStream({ database, hub, clock, events, memberships, access, views, messages: roomMessages }),
@@ -76,11 +101,8 @@ export function assembleRoomReading(core: Core, deps: RoomReadingDeps): RoomRead
     messageSearch,
     searchAnswers: new SearchAnswers({ database, events, messages: roomMessages, access }),
     async start() {
-      if (!core.config.server.enableSearch) return
-      await messageSearch.start()
-      await indexer.start(1)
+      if (core.config.server.enableSearch) await messageSearch.start()
     },
-    stop: () => indexer.stop(),
     roomPreviews,
     memberships,
     spaceHierarchies: new SpaceHierarchies({ database, previews: roomPreviews }),

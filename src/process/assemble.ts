@@ -1,5 +1,8 @@
+import { serveCatchUp } from '../api/replication/catch-up.ts'
+import type { Consumer } from '../api/replication/catch-up.ts'
 import type { ApiContext } from '../api/endpoints.ts'
 import type { Config } from '../config/config.ts'
+import type { Topology } from '../config/topology.ts'
 import { ErasedUsers } from '../services/accounts/erased-users.ts'
 import type { DatabaseOptions } from '../storage/database.ts'
 import { deletePushersOfDevices } from '../storage/tables/pushers.ts'
@@ -7,6 +10,8 @@ import { getLaneHeads } from '../storage/tables/streams.ts'
 import type { StreamName } from '../streams/streams.ts'
 import type { Logger } from '../util/logger.ts'
 import { assembleAccounts } from './assemble-accounts.ts'
+import { assembleCluster, routeEvents } from './assemble-cluster.ts'
+import type { Cluster } from './assemble-cluster.ts'
 import { assembleCore } from './assemble-core.ts'
 import { assembleEncryption } from './assemble-encryption.ts'
 import { assembleFederation } from './assemble-federation.ts'
@@ -23,28 +28,46 @@ import { assembleUserData } from './assemble-user-data.ts'
 /** Everything that one process consists of, wired. */
 export interface Assembly {
   readonly client: ApiContext
+  readonly cluster: Cluster
   /** Loads what must be known before the first request. */
   start(): Promise<void>
+  /** After the process has joined: settles when the work that it has taken has begun. */
+  ready(): Promise<void>
   stop(): Promise<void>
 }
 
 /** The composition root: makes every object of the process and hands each what it needs. */
-export function assemble(deps: { config: Config; logger: Logger; databaseOptions: DatabaseOptions }): Assembly {
+export function assemble(deps: {
+  readonly config: Config
+  readonly logger: Logger
+  readonly databaseOptions: DatabaseOptions
+  readonly topology: Topology
+  /** What the listeners of this process serve. */
+  readonly resources: readonly string[]
+  /** Another process has taken this one's name. */
+  readonly onReplaced: () => void
+}): Assembly {
   const core = assembleCore(deps)
+  const cluster = assembleCluster(core, deps)
+  const consumers = new Map<string, Consumer>()
+  serveCatchUp(cluster.rpcServer, { hub: core.hub, consumers })
   const { config, clock, rateLimiter, database, hub, background } = core
   const accounts = assembleAccounts(core)
   const federation = assembleFederation(core, { caches: accounts.caches })
   const encryption = assembleEncryption(core, accounts)
   const media = assembleMedia(core)
-  const userData = assembleUserData(core, { avatarPolicy: media.mediaRepository })
+  const userData = assembleUserData(core, { avatarPolicy: media.mediaRepository, cluster, consumers })
   const push = assemblePush(core, { markers: userData.accountData })
   const rooms = assembleRooms(core, { pushActions: push.pushActions })
-  const directory = assembleRoomDirectory(core, { writer: rooms.writer })
+  const writer = routeEvents(core, cluster, rooms.writer)
+  const directory = assembleRoomDirectory(core, { writer })
   const reading = assembleRoomReading(core, {
     directory,
     accountData: userData.accountData,
     receipts: push.receipts,
     presence: userData.presence,
+    cluster,
+    consumers,
   })
   accounts.deleteDeviceHooks.push(deletePushersOfDevices)
   accounts.onDeactivated.push(({ userId }) => push.pushers.deleteOfUser(userId))
@@ -53,7 +76,7 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? erasedUsers.changed(userId) : Promise.resolve()))
   accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? userData.profiles.clear(userId) : Promise.resolve()))
   accounts.onRegistered.push(({ userId, displayName }) => userData.profiles.create(userId, displayName))
-  const writing = assembleRoomWriting(core, { writer: rooms.writer, directory, userData, accounts, push })
+  const writing = assembleRoomWriting(core, { writer, directory, userData, accounts, push })
   const { keyQuery } = encryption
   const federationReads = assembleFederationReads(core, { directory, erasedUsers, keyQuery })
   const { sync } = assembleSync(core, {
@@ -69,6 +92,7 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
   })
 
   return {
+    cluster,
     client: {
       sync,
       ...accounts,
@@ -91,6 +115,7 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
     },
     async start() {
       for (const { name, lane, head } of await getLaneHeads(database)) hub.setHead(name as StreamName, lane, head)
+      await cluster.transport.start()
       await encryption.start()
       await media.start()
       await userData.start()
@@ -98,13 +123,14 @@ export function assemble(deps: { config: Config; logger: Logger; databaseOptions
       await reading.start()
       await accounts.start()
     },
+    ready: () => userData.ready(),
     async stop() {
-      reading.stop()
       await userData.stop()
       await accounts.stop()
       await background.drain()
       await federation.stop()
       await rooms.drain()
+      await cluster.stop()
       hub.close()
       await database.close()
     },

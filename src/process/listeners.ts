@@ -1,14 +1,19 @@
 import { readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { ENDPOINTS } from '../api/endpoints.ts'
+import { forwardedEndpoints, HttpForwarder } from '../api/replication/http-forward.ts'
 import type { ClientContext } from '../api/client/context.ts'
 import type { Config } from '../config/config.ts'
 import type { ListenerConfig } from '../config/listeners.ts'
-import { describeTopology } from '../config/topology.ts'
+import { hasSecret } from '../config/topology.ts'
+import type { Topology } from '../config/topology.ts'
 import { HttpServer } from '../http/http-server.ts'
 import type { ListenAddress } from '../http/http-server.ts'
 import type { Endpoint } from '../http/endpoint.ts'
+import { rendezvousOrder } from '../replication/rendezvous.ts'
 import type { Logger } from '../util/logger.ts'
+import { resourceRole } from './assemble-cluster.ts'
+import type { Cluster } from './assemble-cluster.ts'
 
 /** Which resources a configured name brings along, as in Synapse: `client` also answers media, static pages and the well-known files. */
 const IMPLIED_RESOURCES: Readonly<Record<string, readonly string[]>> = {
@@ -16,15 +21,24 @@ const IMPLIED_RESOURCES: Readonly<Record<string, readonly string[]>> = {
   federation: ['media', 'keys', 'openid'],
 }
 
+/** What no process offers to another one's clients: it is for processes and administrators of this machine. */
+const PRIVATE_RESOURCES: ReadonlySet<string> = new Set(['replication', 'metrics', 'health'])
+
 export interface OpenListeners {
   readonly addresses: readonly string[]
   close(): Promise<void>
 }
 
 /** Opens every HTTP listener of this process. Each serves the endpoints of its resources, and /health. */
-export async function openListeners(deps: { config: Config; logger: Logger; context: ClientContext }): Promise<OpenListeners> {
-  const { config, logger, context } = deps
-  const topology = describeTopology(config)
+export async function openListeners(deps: {
+  readonly config: Config
+  readonly logger: Logger
+  readonly topology: Topology
+  readonly cluster: Cluster
+  readonly context: ClientContext
+}): Promise<OpenListeners> {
+  const { config, logger, topology, context } = deps
+  const endpointsOf = makeEndpointChoice(deps)
   const servers: HttpServer<ClientContext>[] = []
   const addresses: string[] = []
   const close = async (): Promise<void> => {
@@ -33,7 +47,6 @@ export async function openListeners(deps: { config: Config; logger: Logger; cont
   try {
     for (const listener of topology.listeners) {
       if (listener.type !== 'http') continue
-      const endpoints = [...endpointsOf(listener).filter((it) => topology.servesMedia || it.resource !== 'media'), HEALTH]
       for (const address of addressesOf(listener)) {
         const server = new HttpServer(
           {
@@ -42,7 +55,7 @@ export async function openListeners(deps: { config: Config; logger: Logger; cont
             onFinished: (info) => logger.debug('request', { ...info, listener: listener.tag }),
             onInternalError: (error, info) => logger.error('a request failed', { ...info, error }),
           },
-          endpoints,
+          endpointsOf(listener),
           context,
         )
         addresses.push(await server.listen(address))
@@ -56,6 +69,49 @@ export async function openListeners(deps: { config: Config; logger: Logger; cont
   return { addresses, close }
 }
 
+/** The resources whose endpoints this process serves on any of its listeners. */
+export function listServedResources(topology: Topology): string[] {
+  const names = new Set(topology.listeners.flatMap((listener) => [...resourcesOf(listener)]))
+  if (!topology.servesMedia) names.delete('media')
+  return [...names]
+}
+
+/**
+ * Chooses what a listener answers. What this process serves on none of its listeners is handed to one that does; what it serves
+ * on another of its listeners is left out on purpose.
+ */
+function makeEndpointChoice({ config, topology, cluster }: { config: Config; topology: Topology; cluster: Cluster }) {
+  const served = new Set(listServedResources(topology))
+  const own = ENDPOINTS.filter((endpoint) => served.has(endpoint.resource))
+  // Without a secret, the replication listener is for this machine only; then that is the proof.
+  const secret = hasSecret(config.workers) ? (config.workers.workerReplicationSecret ?? '') : ''
+  const forwarder = new HttpForwarder({
+    requester: cluster.rpcClient,
+    secret,
+    targetsOf({ operationId, resource }) {
+      const able = cluster.members
+        .live()
+        .filter((member) => !member.isDraining && member.url !== undefined && member.roles.includes(resourceRole(resource)))
+      return rendezvousOrder(
+        operationId,
+        able.map(({ instance }) => instance),
+      )
+    },
+  })
+  return (listener: ListenerConfig): Endpoint<ClientContext>[] => {
+    const names = resourcesOf(listener)
+    const isPublic = [...names].some((name) => !PRIVATE_RESOURCES.has(name))
+    return [
+      ...ENDPOINTS.flatMap((endpoint) => {
+        if (names.has(endpoint.resource) && served.has(endpoint.resource)) return [endpoint]
+        return isPublic && !topology.isMonolith && !served.has(endpoint.resource) ? [forwarder.wrap(endpoint)] : []
+      }),
+      ...(names.has('replication') ? [...cluster.rpcServer.endpoints, ...forwardedEndpoints(own, secret)] : []),
+      HEALTH,
+    ]
+  }
+}
+
 const HEALTH: Endpoint<ClientContext> = {
   operationId: 'health',
   method: 'GET',
@@ -65,11 +121,10 @@ const HEALTH: Endpoint<ClientContext> = {
   run: () => Promise.resolve({ status: 200, contentType: 'text/plain', body: 'OK' }),
 }
 
-function endpointsOf(listener: ListenerConfig): readonly Endpoint<ClientContext>[] {
-  const names = new Set<string>(
+function resourcesOf(listener: ListenerConfig): ReadonlySet<string> {
+  return new Set<string>(
     listener.resources.flatMap((resource) => resource.names.flatMap((name) => [name, ...(IMPLIED_RESOURCES[name] ?? [])])),
   )
-  return ENDPOINTS.filter((endpoint) => names.has(endpoint.resource))
 }
 
 function addressesOf(listener: ListenerConfig): ListenAddress[] {

@@ -1,4 +1,5 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdirSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
 import pg from 'pg'
 import type { DatabaseOptions } from './database.ts'
 
@@ -52,8 +53,14 @@ async function readStatus(client: pg.Client): Promise<MigrationStatus> {
   )
   const { rows } = await client.query<{ file: string }>('SELECT file FROM schema_migrations ORDER BY file')
   const applied = rows.map((row) => row.file)
-  const files = (await readdir(DIRECTORY)).filter((file) => file.endsWith('.sql')).sort()
-  return { applied, pending: files.filter((file) => !applied.includes(file)) }
+  return { applied, pending: listMigrationFiles().filter((file) => !applied.includes(file)) }
+}
+
+/** The names of all migrations, oldest first. */
+export function listMigrationFiles(): string[] {
+  return readdirSync(DIRECTORY)
+    .filter((file) => file.endsWith('.sql'))
+    .sort()
 }
 
 async function withClient(options: DatabaseOptions, work: (client: pg.Client) => Promise<void>): Promise<void> {

@@ -8,6 +8,8 @@ import { baseConfig } from './base-config.ts'
 import { federationConfig, findFreePort } from './federation-config.ts'
 import { ClientTransport, TestClient } from './client.ts'
 import type { RegisterOptions } from './client.ts'
+import { runCluster } from './cluster-runner.ts'
+import { environmentVariable } from './environment.ts'
 import { runHere, runInChild } from './server-runners.ts'
 import type { RunningTestServer, ServerRunner } from './server-runners.ts'
 import { createTestDatabase, dropTestDatabase } from './test-postgres.ts'
@@ -56,9 +58,14 @@ export class TestServer implements AsyncDisposable {
     this.transport = new ClientTransport(parts.running.baseUrl)
   }
 
-  /** Runs the server in this process: quick, and errors have stacks. */
+  /** Runs the server in this process: quick, and errors have stacks. With TEST_TOPOLOGY=workers, as many processes behind nginx. */
   static start(options: TestServerOptions = {}): Promise<TestServer> {
-    return TestServer.#launch(runHere, options)
+    return TestServer.#launch(environmentVariable('TEST_TOPOLOGY') === 'workers' ? runCluster : runHere, options)
+  }
+
+  /** Runs the server as many processes behind nginx, whatever the environment says. */
+  static startCluster(options: TestServerOptions = {}): Promise<TestServer> {
+    return TestServer.#launch(runCluster, options)
   }
 
   /** Runs the server as `bin/ganglion homeserver` in a child process, which can be killed. */

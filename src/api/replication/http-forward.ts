@@ -166,10 +166,6 @@ class ForwardedRequest implements HttpRequest {
     return this.#request.authorizations
   }
 
-  get authorizations(): HttpRequest['authorizations'] {
-    return this.#request.authorizations
-  }
-
   get signal(): AbortSignal {
     return this.#request.signal
   }

@@ -11,6 +11,7 @@ import { CliError, EXIT } from './cli-error.ts'
 import { print, printError } from './command.ts'
 import type { Command } from './command.ts'
 import { askSupervisor } from './control-socket.ts'
+import type { ControlAnswer } from './control-socket.ts'
 import { parseFlags } from './flags.ts'
 import type { Parsed } from './flags.ts'
 import { readInstallation } from './installation.ts'
@@ -48,6 +49,9 @@ const CONNECT_TIMEOUT_MS = 10_000
 const START_TIMEOUT_MS = 120_000
 const STOP_TIMEOUT_MS = 12_000
 const POLL_MS = 50
+const STATUS_POLL_MS = 500
+/** So many crashes of one process in a row, and `start` reports what there is. */
+const CRASHES_MAX = 3
 const LOG_LINES = 12
 
 /** Starts, stops and restarts processes in the background. As Synapse's synctl. */
@@ -96,11 +100,7 @@ function parseAction(word: string | undefined): Action {
 
 async function start(installation: Installation, files: InstallationFiles): Promise<number> {
   if ((await askSupervisor(installation.socketPath, { action: 'status' })) === undefined) await launch(installation, files)
-  const answer = await within(
-    askSupervisor(installation.socketPath, { action: 'start', specs: installation.processes }),
-    START_TIMEOUT_MS,
-  )
-  const last = answer ?? (await askSupervisor(installation.socketPath, { action: 'status' }))
+  const last = await startAndWait(installation)
   if (last === undefined) {
     printError(`ganglion: the processes did not start; the end of ${installation.logPath}:\n${readEnd(installation.logPath)}`)
     // The supervisor ends by itself only when all configurations are wrong.
@@ -111,6 +111,19 @@ async function start(installation: Installation, files: InstallationFiles): Prom
   if (mine.every(({ state }) => state === 'running')) return EXIT.ok
   printError(`ganglion: not everything runs; see ${installation.logPath}`)
   return mine.some(({ state }) => state === 'failed') ? EXIT.config : EXIT.failed
+}
+
+/** Settles when all are ready or have given up, or when one has crashed so often that waiting makes no sense. */
+async function startAndWait({ socketPath, processes }: Installation): Promise<ControlAnswer | undefined> {
+  const started = askSupervisor(socketPath, { action: 'start', specs: processes })
+  for (let waitedMs = 0; waitedMs < START_TIMEOUT_MS; waitedMs += STATUS_POLL_MS) {
+    const answer = await within(started, STATUS_POLL_MS)
+    if (answer !== undefined) return answer
+    const status = await askSupervisor(socketPath, { action: 'status' })
+    if (status === undefined || status.processes.some(({ state, restarts }) => state === 'waiting' && restarts >= CRASHES_MAX))
+      return status
+  }
+  return askSupervisor(socketPath, { action: 'status' })
 }
 
 /** Starts the supervisor as a process of its own, and waits until it can be asked. */

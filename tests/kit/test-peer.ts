@@ -3,7 +3,7 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import { createServer } from 'node:https'
 import type { Server } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
-import { Agent, request } from 'undici'
+import { Agent } from 'undici'
 import { parseServerName } from '../../src/protocol/ids.ts'
 import type { ServerName } from '../../src/protocol/ids.ts'
 import type { JsonObject, JsonValue } from '../../src/protocol/json.ts'
@@ -187,7 +187,7 @@ export class TestPeer implements AsyncDisposable {
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       ...(options.signal === undefined ? {} : { signal: options.signal }),
-    } as Parameters<typeof request>[1])
+    })
     const bytes = Buffer.from(await response.body.arrayBuffer())
     const answer = parseBody(bytes)
     checkFederationResponse(method, path, response.statusCode, answer)

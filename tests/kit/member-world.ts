@@ -15,7 +15,8 @@ import { openCuttableProxy } from './cuttable-proxy.ts'
 import type { CuttableProxy } from './cuttable-proxy.ts'
 import { TestLogger } from './test-logger.ts'
 
-const SECRET = 'a secret between processes'
+/** What the members of tests prove themselves with. */
+export const TEST_SECRET = 'a secret between processes'
 export const TEST_MEMBER_TIMES: MemberTimes = { heartbeatMs: 300, ttlMs: 1500, pollMs: 300, rivalWaitMs: 500 }
 export const TEST_LEASE_TIMES: LeaseTimes = {
   ttlMs: 2000,
@@ -92,14 +93,14 @@ export class MemberWorld {
     const logger = new TestLogger()
     const proxy = await openCuttableProxy(this.#options)
     const database = new Database({ ...proxy.options, max: 4 }, { onError: () => {} })
-    const rpcServer = new RpcServer({ secret: SECRET, logger })
+    const rpcServer = new RpcServer({ secret: TEST_SECRET, logger })
     const http = new HttpServer({ isForwarded: false, onInternalError: () => {} }, rpcServer.endpoints, undefined)
     const url = await http.listen({ host: '127.0.0.1', port: 0 })
     const transport = this.bus.channel(`${instance} ${randomUUID()}`)
     const self = { instance, boot: randomUUID(), url, roles: [], version: '1', schema: 20, configHash: 'c' }
     const common = { database, clock: systemClock, logger, transport }
     const members = new Members({ ...common, connection: proxy.options, self, times: { ...TEST_MEMBER_TIMES, ...times.members } })
-    const rpcClient = new RpcClient({ members, server: rpcServer, clock: systemClock, secret: SECRET })
+    const rpcClient = new RpcClient({ members, server: rpcServer, clock: systemClock, secret: TEST_SECRET })
     const roles = new RoleLeases({ ...common, members, rpcClient, rpcServer, times: { ...TEST_LEASE_TIMES, ...times.leases } })
     serveMemberMethods(rpcServer, members)
     const epochs = new Map<string, number>()

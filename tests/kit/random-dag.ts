@@ -36,10 +36,14 @@ export class TestDag {
   readonly order: EventId[] = []
   readonly #resolve: Resolve
 
-  constructor(roomVersion: RoomVersion, resolve: Resolve) {
+  readonly #suffix: string
+
+  /** With a suffix, ids of room and events are others than in another graph. */
+  constructor(roomVersion: RoomVersion, resolve: Resolve, suffix = '') {
     this.roomVersion = roomVersion
     this.#resolve = resolve
-    this.roomId = (roomVersion.hashRoomId ? `!${hashOf('create')}` : '!room:a.org') as RoomId
+    this.#suffix = suffix
+    this.roomId = (roomVersion.hashRoomId ? `!${hashOf(`create${suffix}`)}` : `!room${suffix}:a.org`) as RoomId
   }
 
   /** Appends the events that a new public room starts with: Alice makes it, Bob gets level 100, Carol 50; all but Dave join. */
@@ -108,9 +112,9 @@ export class TestDag {
     const authEventIds = selectAuthSlots(roomVersion, { ...draft, stateKey })
       .map((slot) => stateBefore.get(stateSlotKey(slot.type, slot.stateKey)))
       .filter((eventId) => eventId !== undefined)
-    const name = draft.type === 'm.room.create' ? 'create' : `event ${this.order.length}`
+    const name = `${draft.type === 'm.room.create' ? 'create' : `event ${this.order.length}`}${this.#suffix}`
     const eventId = (
-      roomVersion.eventIdFormat === 1 ? `$${this.order.length}x${hashOf(name).slice(0, 4)}:a.org` : `$${hashOf(name)}`
+      roomVersion.eventIdFormat === 1 ? `$${this.order.length}x${hashOf(name).slice(0, this.#suffix === '' ? 4 : 12)}:a.org` : `$${hashOf(name)}`
     ) as EventId
     const depth = 1 + Math.max(0, ...prevEventIds.map((prev) => this.events.get(prev)?.depth ?? 0))
     const originServerTs = draft.originServerTs ?? this.order.length

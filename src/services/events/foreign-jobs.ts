@@ -51,10 +51,12 @@ export class ForeignJobs {
       throw new MatrixError('M_NOT_FOUND', 'Nobody of this server was ever in the room')
     const { plan, draft } = await planner.plan(model, job.events, mode)
     const events = [...plan.events]
-    while (mode === 'append' && draft.extremities.length > EXTREMITIES_MAX) {
-      const merge = await this.#planMerge(draft)
-      if (!merge) break
-      events.push(merge)
+    if (mode === 'append') {
+      while (draft.extremities.length > EXTREMITIES_MAX) {
+        const merge = await this.#planMerge(draft)
+        if (!merge) break
+        events.push(merge)
+      }
     }
     const [first] = events
     if (first && mode !== 'history')

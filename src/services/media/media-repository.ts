@@ -192,7 +192,8 @@ export class MediaRepository {
   async find(lookup: MediaLookup): Promise<FoundMedia> {
     const media = await this.#waitForUpload(lookup)
     const { clock, database, background } = this.#deps
-    const isHidden = media.quarantinedBy !== null || (media.isAuthenticated && !lookup.isAuthenticated)
+    const needsToken = this.#deps.options.isAuthenticationRequired && media.isAuthenticated
+    const isHidden = media.quarantinedBy !== null || (needsToken && !lookup.isAuthenticated)
     if (isHidden || media.sizeBytes === null) throw notFound()
     const nowMs = clock.nowMs()
     if (nowMs - (media.lastAccessTsMs ?? 0) > ACCESS_NOTE_MS)

@@ -67,7 +67,13 @@ export class Database implements Queryable {
     this.#options = options
     this.#onError = deps.onError
     this.#transactions = new pg.Pool({ ...this.#clientConfig(), max: Math.max(1, max - sharedCount), idleTimeoutMillis: 60_000 })
-    this.#transactions.on('error', deps.onError)
+    this.#transactions.on('error', (error) => {
+      // Idle connections that end while we close are no news.
+      if (!this.#closed) deps.onError(error)
+    })
+    // The pool listens to idle connections only. One that is lost in use fails its statements, and they tell; without a
+    // listener the event itself would end the process.
+    this.#transactions.on('connect', (client) => void client.on('error', () => undefined))
     this.#shared = Array.from({ length: sharedCount }, () => undefined)
   }
 
@@ -147,18 +153,20 @@ export class Database implements Queryable {
     let broken: Error | undefined
     try {
       const begun = client.query('BEGIN')
+      // While `work` waits for something else nobody looks at it, and Node ends the process for that.
+      begun.catch(() => undefined)
+      const transaction = new PooledTransaction(client)
       let result: T
       try {
-        result = await work(new PooledTransaction(client))
+        result = await work(transaction)
         await begun
       } catch (error) {
-        await begun.catch(() => undefined)
         await client.query('ROLLBACK').catch((rollbackError: Error) => (broken = rollbackError))
         throw error
       }
       state.committing = true
       const { command } = await client.query('COMMIT')
-      if (command !== 'COMMIT') throw new Error(`The transaction ended with ${command}`)
+      if (command !== 'COMMIT') throw transaction.failure ?? new Error(`The transaction ended with ${command}`)
       return result
     } catch (error) {
       if (isConnectionLost(error)) broken = error as Error
@@ -179,8 +187,8 @@ export class Database implements Queryable {
       const stream = (client as unknown as QueryClient).connection?.stream
       stream?.cork()
       const begun = client.query('BEGIN')
-      const written = write(new PooledTransaction(client))
-      const committed = client.query('COMMIT')
+      const { written, end: word } = startWriting(() => write(new PooledTransaction(client)))
+      const committed = client.query(word)
       stream?.uncork()
       const [, result, end] = await Promise.allSettled([begun, written, committed])
       if (result.status === 'rejected') throw result.reason
@@ -206,6 +214,15 @@ export class Database implements Queryable {
   }
 }
 
+/** Runs `write` up to its first wait. What it had sent before it threw must not be committed. */
+function startWriting<T>(write: () => Promise<T>): { written: Promise<T>; end: 'COMMIT' | 'ROLLBACK' } {
+  try {
+    return { written: write(), end: 'COMMIT' }
+  } catch (error) {
+    return { written: Promise.reject(error as Error), end: 'ROLLBACK' }
+  }
+}
+
 const IN_FAILED_TRANSACTION = '25P02'
 
 class PooledTransaction implements Transaction {
@@ -216,11 +233,23 @@ class PooledTransaction implements Transaction {
     this.#client = client as unknown as QueryClient
   }
 
-  async query<Row extends object = Record<string, unknown>>(
+  /** What failed first. */
+  get failure(): unknown {
+    return this.#failure
+  }
+
+  query<Row extends object = Record<string, unknown>>(
     name: string,
     text: string,
     values: readonly unknown[] = [],
   ): Promise<Row[]> {
+    const running = this.#run<Row>(name, text, values)
+    // Where `work` awaits another statement first, a failure of this one is told by the COMMIT at the latest.
+    running.catch(() => undefined)
+    return running
+  }
+
+  async #run<Row extends object>(name: string, text: string, values: readonly unknown[]): Promise<Row[]> {
     try {
       const result = await this.#client.query({ name, text, values: values as unknown[] })
       return result.rows as Row[]

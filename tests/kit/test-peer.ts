@@ -176,8 +176,8 @@ export class TestPeer implements AsyncDisposable {
     body?: JsonValue,
     options: { headers?: Readonly<Record<string, string | string[]>>; signal?: AbortSignal } = {},
   ): Promise<{ status: number; body: T; bytes: Buffer; headers: IncomingHttpHeaders }> {
-    const response = await request(target.baseUrl, {
-      dispatcher: this.#agent,
+    const response = await this.#agent.request({
+      origin: target.baseUrl,
       method,
       path,
       headers: {

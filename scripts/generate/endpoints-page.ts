@@ -38,7 +38,13 @@ function findFilesOfOperations(): ReadonlyMap<string, string> {
   const files = new Map<string, string>()
   for (const path of listFiles('src/api', '.ts')) {
     for (const [, operationId = ''] of readText(path).matchAll(/operationId: '([^']+)'/g)) {
-      files.set(operationKey(operationId, SERVER_FOLDERS.some((folder) => path.startsWith(folder))), path)
+      files.set(
+        operationKey(
+          operationId,
+          SERVER_FOLDERS.some((folder) => path.startsWith(folder)),
+        ),
+        path,
+      )
     }
   }
   return files

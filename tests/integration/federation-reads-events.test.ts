@@ -180,7 +180,9 @@ describe('a walk through the room', () => {
     const other = await createSharedRoom()
     const none = await peer.request<Pdus>(server, 'GET', path('backfill', other, `?v=${encodeURIComponent(eventId)}&limit=100`))
     expect(none.body.pdus).toEqual([])
-    expect((await stranger.request(server, 'GET', path('backfill', roomId, `?v=${encodeURIComponent(eventId)}&limit=9`))).status).toBe(403)
+    expect(
+      (await stranger.request(server, 'GET', path('backfill', roomId, `?v=${encodeURIComponent(eventId)}&limit=9`))).status,
+    ).toBe(403)
   })
 
   it('gives redacted copies of what the server may not see', async () => {
@@ -191,7 +193,11 @@ describe('a walk through the room', () => {
     await alice.sendText(roomId, 'secret')
     await appendPastServices(server, roomId, [foreignJoin(bob())])
     const eventId = await alice.sendText(roomId, 'for all')
-    const { body } = await peer.request<Pdus>(server, 'GET', path('backfill', roomId, `?v=${encodeURIComponent(eventId)}&limit=3`))
+    const { body } = await peer.request<Pdus>(
+      server,
+      'GET',
+      path('backfill', roomId, `?v=${encodeURIComponent(eventId)}&limit=3`),
+    )
     expect(body.pdus.map((pdu) => pdu.content)).toMatchObject([{ body: 'for all' }, { membership: 'join' }, {}])
     expect(JSON.stringify(body)).not.toContain('secret')
   })
@@ -216,7 +222,11 @@ describe('an event near a time', () => {
   it('is found among what the server may see', async () => {
     const roomId = await createSharedRoom()
     const eventId = await alice.sendText(roomId, 'hello')
-    const found = await peer.request<{ event_id: string }>(server, 'GET', path('timestamp_to_event', roomId, '?ts=9999999999999&dir=b'))
+    const found = await peer.request<{ event_id: string }>(
+      server,
+      'GET',
+      path('timestamp_to_event', roomId, '?ts=9999999999999&dir=b'),
+    )
     expect(found.body.event_id).toBe(eventId)
     expect((await peer.request(server, 'GET', path('timestamp_to_event', roomId, '?ts=9999999999999&dir=f'))).status).toBe(404)
     expect((await stranger.request(server, 'GET', path('timestamp_to_event', roomId, '?ts=1&dir=f'))).status).toBe(403)
@@ -244,7 +254,10 @@ describe('the server ACL of a room', () => {
       const { status, body } = await peer.request(server, 'GET', `${FEDERATION}/${url}`)
       expect([url, status, body['errcode']]).toEqual([url, 403, 'M_FORBIDDEN'])
     }
-    const missing = await peer.request(server, 'POST', path('get_missing_events', roomId, ''), { earliest_events: [], latest_events: [] })
+    const missing = await peer.request(server, 'POST', path('get_missing_events', roomId, ''), {
+      earliest_events: [],
+      latest_events: [],
+    })
     expect(missing.status).toBe(403)
     await alice.sendState(roomId, 'm.room.server_acl', '', { allow: ['*'] })
     expect((await fetchEvent(eventId)).status).toBe(200)

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { Type } from 'typebox'
+import { Type } from '../../util/schema.ts'
 import type { FoundMedia } from '../../services/media/media-repository.ts'
 import type { OpenMedia } from '../../services/media/media-store.ts'
 import { contentDisposition } from '../media/media-headers.ts'

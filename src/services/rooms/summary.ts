@@ -54,7 +54,9 @@ export class RoomPreviews {
     },
   ): Promise<{ readonly visible: Map<RoomId, RoomSummary>; readonly hidden: readonly RoomId[] }> {
     const cards = await this.#cards.get(roomIds)
-    const verdicts = await Promise.all([...cards.values()].map(async (card) => ({ card, isVisible: await canServerSee(card, server) })))
+    const verdicts = await Promise.all(
+      [...cards.values()].map(async (card) => ({ card, isVisible: await canServerSee(card, server) })),
+    )
     const visible = await this.#summarize(verdicts.filter(({ isVisible }) => isVisible).map(({ card }) => card))
     return { visible, hidden: verdicts.filter(({ isVisible }) => !isVisible).map(({ card }) => card.roomId) }
   }

@@ -130,11 +130,10 @@ export async function getStateIdsBefore(
   tx: Queryable,
   key: { readonly eventNid: number; readonly limit: number },
 ): Promise<StateEventRecord[]> {
-  return tx.query(
-    'get_state_ids_before',
-    `SELECT v.event_nid AS "eventNid", v.event_id AS "eventId" ${STATE_BEFORE}`,
-    [key.eventNid, key.limit],
-  )
+  return tx.query('get_state_ids_before', `SELECT v.event_nid AS "eventNid", v.event_id AS "eventId" ${STATE_BEFORE}`, [
+    key.eventNid,
+    key.limit,
+  ])
 }
 
 /** Finds the events that authorise others, recursively: the auth chain of `eventNids`, without those that nothing in it names. */

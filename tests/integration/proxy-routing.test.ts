@@ -180,6 +180,19 @@ describe.each([
     expect(JSON.parse(other.text)).toMatchObject({ errcode: 'M_TOO_LARGE' })
   })
 
+  test('an administration API that is hidden is answered by the proxy, and all else goes on', async () => {
+    const port = await topology.freePort()
+    const hidden = buildProxyModel(topology.read(), { listen: [`127.0.0.1:${port}`], isAdminHidden: true })
+    const second = await RunningProxy.start(kind, write(hidden), port)
+    try {
+      const { status, process } = await second.send('GET', '/_synapse/admin/v2/users/@a:x')
+      expect({ status, process }).toEqual({ status: 404, process: undefined })
+      expect((await second.send('GET', '/_matrix/client/v3/admin/whois/@a:x')).process).toBe('main')
+    } finally {
+      await second.stop()
+    }
+  })
+
   test('a request that a process refuses for now is tried elsewhere, unless it is a POST', async () => {
     const generic = topology.stubs.get('generic1')
     if (generic === undefined) throw new Error('there is no generic1')

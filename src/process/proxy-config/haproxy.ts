@@ -12,7 +12,7 @@ const BALANCE: Readonly<Record<Exclude<Balance, 'any'>, string>> = {
 
 /** Writes a configuration of HAProxy, 2.6 or later. */
 export function writeHaproxy(model: ProxyModel): string {
-  return `${[...GENERAL, ...frontend(model), ...model.pools.flatMap(backend)].join('\n')}\n`
+  return `${[...GENERAL, ...frontend(model), ...model.pools.flatMap(backend), ...NOBODY].join('\n')}\n`
 }
 
 const GENERAL: readonly string[] = [
@@ -89,9 +89,12 @@ function frontend(model: ProxyModel): string[] {
     '',
     '    # Which processes serve what: method and path, the first line that matches.',
     ...model.routes.flatMap(useBackend),
+    '    default_backend ganglion_nobody',
     '',
   ]
 }
+
+const NOBODY: readonly string[] = ['backend ganglion_nobody', '    http-request deny deny_status 404']
 
 function bindAddress(address: string): string {
   return /^[0-9]+$/.test(address) ? `:${address}` : address

@@ -75,7 +75,7 @@ const GROUPS_OF_APP: Readonly<Record<string, readonly EndpointGroupName[]>> = {
 export function buildProxyModel(processes: readonly ServerProcess[], options: ProxyOptions): ProxyModel {
   const chooser = new PoolChooser(processes, options.pools ?? new Map())
   const routes = buildRoutes(ENDPOINTS).flatMap((route): PooledRoute[] => {
-    if (options.isAdminHidden === true && (route.group === 'admin' || route.group === 'media_admin')) return []
+    if (options.isAdminHidden === true && route.pattern.startsWith('^/_synapse/admin/')) return []
     const pool = chooser.poolOf(route.group, route.resource)
     if (pool === undefined) return []
     const other: EndpointGroupName | undefined = describeGroup(route.group).withoutSince as EndpointGroupName | undefined

@@ -37,9 +37,20 @@ export function listWorkerFiles(directory: string): string[] {
 
 /** Reads the main process and every worker of the folder. Throws ConfigError with the problems of all files together. */
 export function readProcesses(shared: readonly string[], workersDirectory: string | undefined): ServerProcess[] {
+  const { processes, problems } = readWhatIsRight(shared, workersDirectory)
+  if (problems.length > 0) throw new ConfigError(problems)
+  return processes
+}
+
+/** Reads every process whose configuration can be read, and says what is wrong with the others. Throws ConfigError where the folder cannot be read. */
+export function readWhatIsRight(
+  shared: readonly string[],
+  workersDirectory: string | undefined,
+): { readonly processes: ServerProcess[]; readonly problems: readonly string[] } {
+  // What is wrong in the shared file is wrong for every process, and told once.
   const problems = new Set<string>()
   const processes: ServerProcess[] = []
-  const read = (file: string | undefined): void => {
+  for (const file of [undefined, ...(workersDirectory === undefined ? [] : listWorkerFiles(workersDirectory))]) {
     try {
       processes.push(describeProcess(loadConfig(file === undefined ? shared : [...shared, file]), file))
     } catch (error) {
@@ -47,10 +58,7 @@ export function readProcesses(shared: readonly string[], workersDirectory: strin
       for (const problem of error.problems) problems.add(problem)
     }
   }
-  read(undefined)
-  for (const file of workersDirectory === undefined ? [] : listWorkerFiles(workersDirectory)) read(file)
-  if (problems.size > 0) throw new ConfigError([...problems])
-  return processes
+  return { processes, problems: [...problems] }
 }
 
 function describeProcess(config: Config, file: string | undefined): ServerProcess {

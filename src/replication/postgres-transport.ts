@@ -155,7 +155,7 @@ export class PostgresTransport implements Transport {
 
   async #send(): Promise<void> {
     // Nothing is taken out as long as nobody can send it: lanes are few, messages are bounded.
-    if (!this.#channel.isListening) return
+    if (!this.#channel.isListening || this.#moved.size + this.#messages.length === 0) return
     this.#isSending = true
     this.#lastSentMs = this.#deps.clock.monotonicMs()
     const nowMs = this.#deps.clock.nowMs()
@@ -163,9 +163,7 @@ export class PostgresTransport implements Transport {
     this.#moved.clear()
     const messages = this.#messages.splice(0, MESSAGES_PER_ROUND)
     try {
-      await Promise.all(
-        [...messages, ...moved.map((one) => this.#codec.writeMoved(one, nowMs))].map((t) => this.#channel.notify(t)),
-      )
+      await this.#channel.notify([...messages, ...moved.map((one) => this.#codec.writeMoved(one, nowMs))])
     } catch (error) {
       // Whoever missed it polls; lanes are told once more.
       for (const one of moved) this.announce(one)
@@ -186,7 +184,7 @@ export class PostgresTransport implements Transport {
   receive(incoming: Incoming): void {
     const { hub, clock } = this.#deps
     if ('control' in incoming) {
-      for (const handler of this.#handlers) handler(incoming.control)
+      this.#handle(incoming.control)
       return
     }
     if ('echo' in incoming) return
@@ -199,6 +197,16 @@ export class PostgresTransport implements Transport {
     }
     const { stream, lane, head } = incoming.moved
     hub.catchUpTo(stream, lane, head).catch((error: unknown) => this.#fail(error))
+  }
+
+  #handle(message: ControlMessage): void {
+    for (const handler of this.#handlers) {
+      try {
+        handler(message)
+      } catch (error) {
+        this.#fail(error)
+      }
+    }
   }
 
   #fail(error: unknown): void {
@@ -214,6 +222,7 @@ export class PostgresTransport implements Transport {
     // What was committed last is told, so that nobody has to wait for a poll.
     await this.#send()
     this.#isStopped = true
+    clearTimeout(this.#timer)
     await this.#poller.stop()
     await this.#channel.stop()
   }

@@ -89,12 +89,10 @@ export class DatabaseChannel {
     this.#onListening()
   }
 
-  /** Sends a message, the sender's own channel included. Returns false where there is no connection. Rejects when it got lost. */
-  async notify(payload: string): Promise<boolean> {
-    const client = this.#client
-    if (!client) return false
-    await client.query('SELECT pg_notify($1, $2)', [this.#channel, payload])
-    return true
+  /** Sends messages in one transaction, to the sender too. Rejects where there is no connection, and when they got lost. */
+  async notify(payloads: readonly string[]): Promise<void> {
+    if (!this.#client) throw new Error('There is no connection for NOTIFY')
+    await this.#client.query('SELECT pg_notify($1, payload) FROM unnest($2::text[]) AS payload', [this.#channel, payloads])
   }
 
   async stop(): Promise<void> {

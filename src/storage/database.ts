@@ -58,7 +58,8 @@ export class Database implements Queryable {
   readonly #transactions: pg.Pool
   readonly #shared: (Promise<pg.Client> | undefined)[]
   readonly #onError: (error: Error) => void
-  #next = 0
+  /** Statements under way on each shared connection. */
+  readonly #underWay: number[]
   #closed = false
 
   constructor(options: DatabaseOptions, deps: { onError: (error: Error) => void; clock?: Clock }) {
@@ -75,6 +76,7 @@ export class Database implements Queryable {
     // listener the event itself would end the process.
     this.#transactions.on('connect', (client) => void client.on('error', () => undefined))
     this.#shared = Array.from({ length: sharedCount }, () => undefined)
+    this.#underWay = Array.from({ length: sharedCount }, () => 0)
   }
 
   #clientConfig(): pg.ClientConfig & { pipeline: boolean } {
@@ -102,15 +104,19 @@ export class Database implements Queryable {
     text: string,
     values: readonly unknown[] = [],
   ): Promise<Row[]> {
-    const client = await this.#sharedClient()
-    const result = await client.query({ name, text, values: values as unknown[] })
-    return result.rows as Row[]
-  }
-
-  #sharedClient(): Promise<pg.Client> {
     if (this.#closed) throw new Error('The database is closed')
-    const slot = this.#next++ % this.#shared.length
-    return (this.#shared[slot] ??= this.#connectShared(slot))
+    // The least busy connection, the first of equals: a quiet server prepares its statements once, not on every connection.
+    let slot = 0
+    for (let index = 1; index < this.#underWay.length; index++)
+      if ((this.#underWay[index] as number) < (this.#underWay[slot] as number)) slot = index
+    this.#underWay[slot] = (this.#underWay[slot] as number) + 1
+    try {
+      const client = await (this.#shared[slot] ??= this.#connectShared(slot))
+      const result = await client.query({ name, text, values: values as unknown[] })
+      return result.rows as Row[]
+    } finally {
+      this.#underWay[slot] = (this.#underWay[slot] as number) - 1
+    }
   }
 
   async #connectShared(slot: number): Promise<pg.Client> {

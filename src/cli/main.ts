@@ -20,6 +20,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'generate-config': async () => (await import('./generate-config.ts')).generateConfigCommand,
   'generate-log-config': async () => (await import('./generate-config.ts')).generateLogConfigCommand,
   'proxy-config': async () => (await import('./proxy-config.ts')).proxyConfigCommand,
+  doctor: async () => (await import('./doctor.ts')).doctorCommand,
   migrate: async () => (await import('./migrate.ts')).migrateCommand,
 }
 

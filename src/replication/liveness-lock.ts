@@ -14,15 +14,26 @@ export class LivenessLock {
   readonly #connection: DatabaseOptions
   readonly #self: { readonly instance: string; readonly boot: string }
   readonly #logger: Logger
+  readonly #checkMs: number
   #lock: SessionLock | undefined
   #retry: NodeJS.Timeout | undefined
+  #check: NodeJS.Timeout | undefined
   #isReleased = true
 
-  /** `connection` must lead to PostgreSQL itself, not to a pooler in transaction mode. */
-  constructor(deps: { connection: DatabaseOptions; self: { readonly instance: string; readonly boot: string }; logger: Logger }) {
+  /**
+   * `connection` must lead to PostgreSQL itself, not to a pooler in transaction mode. Every `checkMs` the connection is tried: a
+   * network that swallows packets ends none on our side, while PostgreSQL has freed the lock for long.
+   */
+  constructor(deps: {
+    connection: DatabaseOptions
+    self: { readonly instance: string; readonly boot: string }
+    logger: Logger
+    checkMs: number
+  }) {
     this.#connection = deps.connection
     this.#self = deps.self
     this.#logger = deps.logger
+    this.#checkMs = deps.checkMs
   }
 
   get isHeld(): boolean {
@@ -39,15 +50,34 @@ export class LivenessLock {
     const lock = await openLivenessLock(this.#connection, {
       boot: this.#self.boot,
       applicationName: `ganglion liveness ${this.#self.instance}`,
-      onLost: (error) => {
-        this.#lock = undefined
-        if (this.#isReleased) return
-        this.#logger.warn('The connection that shows others that this process lives broke; it is made anew', { error })
-        this.#reopenIn(RETRY_FIRST_MS)
-      },
+      onLost: (error) => this.#reopen(error),
     })
-    if (this.#isReleased) await lock.release()
-    else this.#lock = lock
+    if (this.#isReleased) {
+      await lock.release()
+      return
+    }
+    this.#lock = lock
+    this.#check = setTimeout(() => void this.#checkLock(lock), this.#checkMs)
+  }
+
+  async #checkLock(lock: SessionLock): Promise<void> {
+    try {
+      await lock.check()
+    } catch (error) {
+      if (this.#lock !== lock) return
+      // Ends what is left of the connection; a second one beside it could not get the lock.
+      lock.release().catch((releaseError: unknown) => this.#logger.debug('A broken connection', { error: releaseError }))
+      this.#reopen(error)
+    }
+    if (this.#lock === lock) this.#check = setTimeout(() => void this.#checkLock(lock), this.#checkMs)
+  }
+
+  #reopen(error: unknown): void {
+    this.#lock = undefined
+    clearTimeout(this.#check)
+    if (this.#isReleased) return
+    this.#logger.warn('The connection that shows others that this process lives broke; it is made anew', { error })
+    this.#reopenIn(RETRY_FIRST_MS)
   }
 
   #reopenIn(delayMs: number): void {
@@ -64,6 +94,7 @@ export class LivenessLock {
   async release(): Promise<void> {
     this.#isReleased = true
     clearTimeout(this.#retry)
+    clearTimeout(this.#check)
     const lock = this.#lock
     this.#lock = undefined
     await lock?.release()

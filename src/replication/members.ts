@@ -33,11 +33,15 @@ export interface MemberTimes {
   readonly pollMs: number
   /** How long a start waits for a process of its name to be gone: PostgreSQL may need a moment to notice. */
   readonly rivalWaitMs: number
+  /** How often the connection of the liveness lock is tried. */
+  readonly lockCheckMs: number
 }
 
-const TIMES: MemberTimes = { heartbeatMs: 3000, ttlMs: 10_000, pollMs: 5000, rivalWaitMs: 2000 }
+const TIMES: MemberTimes = { heartbeatMs: 3000, ttlMs: 10_000, pollMs: 5000, rivalWaitMs: 2000, lockCheckMs: 5000 }
 const RIVAL_CHECK_MS = 100
 const HEARTBEAT_RETRY_MS = 500
+/** A database that does not answer must not hold up the end of the process. */
+const STOP_MS = 2000
 /** What another member's expiry is looked up after, so that the database agrees that it has passed. */
 const EXPIRY_SLACK_MS = 50
 
@@ -83,7 +87,12 @@ export class Members {
     this.#logger = deps.logger
     this.#transport = deps.transport
     this.#times = { ...TIMES, ...deps.times }
-    this.#lock = new LivenessLock({ connection: deps.connection, self: deps.self, logger: deps.logger })
+    this.#lock = new LivenessLock({
+      connection: deps.connection,
+      self: deps.self,
+      logger: deps.logger,
+      checkMs: this.#times.lockCheckMs,
+    })
     deps.transport.onControl((message) => {
       if (message.kind === 'member' && message['instance'] !== this.self.instance) this.#readSoon()
     })
@@ -132,10 +141,12 @@ export class Members {
     this.#isRunning = false
     clearTimeout(this.#beatTimer)
     clearTimeout(this.#pollTimer)
-    await deleteMember(this.#database, this.self).catch((error: unknown) =>
+    await within(deleteMember(this.#database, this.self), STOP_MS, 'Leaving').catch((error: unknown) =>
       this.#logger.warn('The row of this process could not be removed; others see that it is gone by its lock', { error }),
     )
-    await this.#lock.release()
+    await within(this.#lock.release(), STOP_MS, 'Releasing the liveness lock').catch((error: unknown) =>
+      this.#logger.debug('The liveness lock ends with the process', { error }),
+    )
     this.#announce()
   }
 

@@ -107,11 +107,12 @@ export class RoleLeases {
     clearTimeout(this.#renewTimer)
   }
 
-  /** The instance that holds a role, as far as this process knows. */
+  /** The living instance that holds a role, as far as this process knows. */
   holderOf(role: string): string | undefined {
     if (this.epochHeld(role) !== undefined) return this.#members.self.instance
     const row = this.#view.get(role)
-    return row && !row.isExpired && row.boot !== this.#members.self.boot ? row.holder : undefined
+    if (!row || row.isExpired || row.boot === this.#members.self.boot) return undefined
+    return this.#members.isLive(row.holder) ? row.holder : undefined
   }
 
   /** The newest epoch of a role that this process knows of. */

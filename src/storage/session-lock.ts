@@ -4,9 +4,12 @@ import type { DatabaseOptions } from './database.ts'
 const CONNECT_TIMEOUT_MS = 5000
 /** Long enough for somebody who only asks whether the lock is free. */
 const LOCK_TIMEOUT_MS = 2000
+const CHECK_TIMEOUT_MS = 2000
 
 /** A lock that PostgreSQL frees when this connection ends, however it ends. */
 export interface SessionLock {
+  /** Makes sure that the connection is still there; rejects when it is not, and then the lock is as good as lost. */
+  check(): Promise<void>
   release(): Promise<void>
 }
 
@@ -49,6 +52,9 @@ export async function openLivenessLock(
     throw error
   }
   return {
+    async check() {
+      await client.query({ text: 'SELECT 1', query_timeout: CHECK_TIMEOUT_MS } as pg.QueryConfig)
+    },
     async release() {
       isOver = true
       await client.end()

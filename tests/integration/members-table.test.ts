@@ -97,6 +97,16 @@ describe('Members', () => {
     await expect.poll(() => lockCount(b), SOON).toBe(1)
   })
 
+  it('take their liveness lock again when the network swallows what they send', async () => {
+    const [, b] = await startThree()
+    b.proxy.swallow()
+    await expect.poll(() => lockCount(b), SOON).toBe(0)
+    await expect.poll(() => lockCount(b), SOON).toBe(1)
+    // The other connections would wait for their answers for ever.
+    b.proxy.cut()
+    b.proxy.mend()
+  })
+
   it('refuse to start under the name of a member that lives, by one clear line', async () => {
     const [a] = await startThree()
     const second = await world.make('main')

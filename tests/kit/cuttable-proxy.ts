@@ -7,6 +7,8 @@ export interface CuttableProxy {
   readonly options: DatabaseOptions
   /** Ends all connections without notice and lets none be made. */
   cut(): void
+  /** Swallows what goes over the connections that are open, and ends those towards PostgreSQL only: a broken network. */
+  swallow(): void
   /** Lets connections be made again. */
   mend(): void
   close(): Promise<void>
@@ -15,6 +17,8 @@ export interface CuttableProxy {
 /** Opens the proxy on a free port of this machine. */
 export async function openCuttableProxy(options: DatabaseOptions): Promise<CuttableProxy> {
   const sockets = new Set<Socket>()
+  const upstreams = new Map<Socket, Socket>()
+  const swallowing = new Set<Socket>()
   let isCut = false
   const port = options.port ?? 5432
   const server = createServer((client) => {
@@ -32,12 +36,14 @@ export async function openCuttableProxy(options: DatabaseOptions): Promise<Cutta
     for (const [from, to] of pair) {
       sockets.add(from)
       from.pipe(to)
-      from.on('error', () => to.destroy())
+      from.on('error', () => {})
       from.on('close', () => {
         sockets.delete(from)
-        to.destroy()
+        if (!swallowing.has(to)) to.destroy()
       })
     }
+    upstreams.set(upstream, client)
+    upstream.on('close', () => upstreams.delete(upstream))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const cut = (): void => {
@@ -47,6 +53,15 @@ export async function openCuttableProxy(options: DatabaseOptions): Promise<Cutta
   return {
     options: { ...options, host: '127.0.0.1', port: (server.address() as AddressInfo).port },
     cut,
+    swallow() {
+      for (const [upstream, client] of upstreams) {
+        swallowing.add(client)
+        client.unpipe(upstream)
+        client.resume()
+        upstream.unpipe(client)
+        upstream.destroy()
+      }
+    },
     mend() {
       isCut = false
     },

@@ -17,7 +17,7 @@ import { TestLogger } from './test-logger.ts'
 
 /** What the members of tests prove themselves with. */
 export const TEST_SECRET = 'a secret between processes'
-export const TEST_MEMBER_TIMES: MemberTimes = { heartbeatMs: 300, ttlMs: 1500, pollMs: 300, rivalWaitMs: 500 }
+export const TEST_MEMBER_TIMES: MemberTimes = { heartbeatMs: 300, ttlMs: 1500, pollMs: 300, rivalWaitMs: 500, lockCheckMs: 200 }
 export const TEST_LEASE_TIMES: LeaseTimes = {
   ttlMs: 2000,
   renewMs: 400,
@@ -106,7 +106,14 @@ export class MemberWorld {
     const epochs = new Map<string, number>()
     const { work } = this
     const member: TestMember = {
-      ...{ instance, members, roles, rpcClient, rpcServer, database, proxy, logger },
+      instance,
+      members,
+      roles,
+      rpcClient,
+      rpcServer,
+      database,
+      proxy,
+      logger,
       addRole({ startFails, ...definition }) {
         roles.add({
           ...definition,

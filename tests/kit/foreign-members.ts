@@ -16,15 +16,23 @@ import { systemRandom } from '../../src/util/random.ts'
 import { baseConfig } from './base-config.ts'
 import type { TestServer } from './test-server.ts'
 
-/**
- * Appends events to a room whoever their sender is, past all services, while the server is down; it is up again afterwards.
- * So users of other servers get into rooms without the handshakes between servers. Returns the event ids.
- */
-export async function appendPastServices(
+/** Appends events to a room whoever their sender is, past all services. Returns the event ids. */
+export function appendPastServices(
   server: TestServer,
   roomId: string,
   intents: readonly EventIntent[],
 ): Promise<readonly string[]> {
+  return withPersister(server, async (persister) => {
+    const events = await persister.append({ roomId: parseRoomId(roomId), intents })
+    return events.map((event) => event.eventId)
+  })
+}
+
+/**
+ * Writes to the server's rooms as another process would, while the server is down; it is up again afterwards. So users of other
+ * servers, and their events, get into rooms without the handshakes between servers.
+ */
+export async function withPersister<T>(server: TestServer, work: (persister: EventPersister) => Promise<T>): Promise<T> {
   await server.stop()
   const database = new Database({ ...server.databaseOptions, max: 4 }, { onError: () => {} })
   const hub = new StreamHub({ onError: () => {} })
@@ -45,12 +53,12 @@ export async function appendPastServices(
     serverName: parseServerName(server.serverName),
     signingKey,
   })
-  const events = await persister.append({ roomId: parseRoomId(roomId), intents })
+  const result = await work(persister)
   await persister.drain()
   hub.close()
   await database.close()
   await server.startAgain()
-  return events.map((event) => event.eventId)
+  return result
 }
 
 /** Intents of a user of another server to join. */

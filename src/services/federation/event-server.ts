@@ -1,6 +1,7 @@
 import { MatrixError } from '../../protocol/errors.ts'
 import type { EventId, RoomId, ServerName } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
+import { EVENT_FLAGS } from '../../storage/tables/event-graph.ts'
 import { getEventsById, getEventsNearTime } from '../../storage/tables/events.ts'
 import type { EventRecord } from '../../storage/tables/events.ts'
 import { getEventsByWalk } from '../../storage/tables/federation-reads.ts'
@@ -15,8 +16,6 @@ const MISSING_EVENTS_MAX = 20
 const PAGE_EVENTS = 50
 /** How many events the server may not see we step over before we give up. */
 const PAGES_MAX = 10
-/** Bit of the column flags. Schema: migrations/0002-rooms-and-events.sql. */
-const REJECTED = 2
 
 export interface MissingEventsRequest {
   readonly roomId: RoomId
@@ -47,7 +46,7 @@ export class EventServer {
   /** One event as JSON text. Throws M_NOT_FOUND, M_FORBIDDEN. Spec: events.yaml, getEvent. */
   async getEvent(origin: ServerName, eventId: EventId): Promise<string> {
     const [record] = await getEventsById(this.#database, [eventId])
-    if (!record || (record.flags & REJECTED) !== 0) throw new MatrixError('M_NOT_FOUND', 'Could not find the event')
+    if (!record || (record.flags & EVENT_FLAGS.rejected) !== 0) throw new MatrixError('M_NOT_FOUND', 'Could not find the event')
     await this.#roomServers.assertAllowedByAcl(origin, record.roomId)
     await this.#roomServers.assertInRoom(origin, record.roomId)
     const [text] = await this.#write(origin, record.roomId, [record])

@@ -5,14 +5,13 @@ import type { RoomId, ServerName, UserId } from '../../protocol/ids.ts'
 import { isJsonObject } from '../../protocol/json.ts'
 import type { JsonObject } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
+import { EVENT_FLAGS } from '../../storage/tables/event-graph.ts'
 import { getOverlaySlots, getServerMembershipChanges, getVisibilityChanges } from '../../storage/tables/federation-reads.ts'
 import type { OverlaySlot, SlotChange } from '../../storage/tables/federation-reads.ts'
 import type { StoredEvent } from '../events/event-reader.ts'
 
 const VISIBILITY = 'm.room.history_visibility'
 const MEMBER = 'm.room.member'
-/** Bit of the column flags. Schema: migrations/0002-rooms-and-events.sql. */
-const OUTLIER = 1
 
 interface ErasedSenders {
   getErased(userIds: Iterable<UserId>): Promise<ReadonlySet<UserId>>
@@ -91,7 +90,7 @@ class ServerHistory {
   canSee(stored: StoredEvent): boolean {
     const { event, flags, eventNid, basePos } = stored
     // The state at an outlier is not known: they are state and authorisation events, which members of the room get anyway.
-    if ((flags & OUTLIER) !== 0) return event.stateKey !== undefined
+    if ((flags & EVENT_FLAGS.outlier) !== 0) return event.stateKey !== undefined
     const overlay = this.#overlays.get(eventNid) ?? []
     const visibility = this.#visibilityBefore(basePos, overlay)
     const after = event.type === VISIBILITY && event.stateKey === '' ? parseHistoryVisibility(event.content) : visibility

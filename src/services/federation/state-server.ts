@@ -2,6 +2,7 @@ import { MatrixError } from '../../protocol/errors.ts'
 import type { EventId, RoomId, ServerName } from '../../protocol/ids.ts'
 import { getRoomVersion } from '../../protocol/room-versions/room-versions.ts'
 import type { Database } from '../../storage/database.ts'
+import { EVENT_FLAGS } from '../../storage/tables/event-graph.ts'
 import { getAuthChain, getPdusByNid, getStateIdsBefore } from '../../storage/tables/federation-reads.ts'
 import type { StateEventRecord } from '../../storage/tables/federation-reads.ts'
 import type { EventReader, StoredEvent } from '../events/event-reader.ts'
@@ -12,8 +13,7 @@ import type { RoomServers } from './room-servers.ts'
 const STATE_EVENTS_MAX = 50_000
 const STATE_IDS_MAX = 500_000
 const PDUS_PER_QUERY = 2000
-/** Bits of the column flags. Schema: migrations/0002-rooms-and-events.sql. */
-const OUTLIER_OR_REJECTED = 3
+const STATELESS = EVENT_FLAGS.outlier | EVENT_FLAGS.rejected
 
 /** Which events make up the state before an event, and the auth chain of them. */
 export interface StateIds {
@@ -75,7 +75,7 @@ export class StateServer {
     await this.#roomServers.assertInRoom(origin, roomId)
     const stored = await this.#events.getEvent(eventId)
     // What was refused, or is known only for its own sake, has no state here.
-    if (!stored || stored.event.roomId !== roomId || (stored.flags & OUTLIER_OR_REJECTED) !== 0) throw notFound(eventId)
+    if (!stored || stored.event.roomId !== roomId || (stored.flags & STATELESS) !== 0) throw notFound(eventId)
     return stored
   }
 

@@ -3,7 +3,7 @@ import type { Queryable } from '../database.ts'
 import { EVENT_COLUMNS } from './events.ts'
 import type { EventRecord } from './events.ts'
 
-/** What other servers ask of rooms, over tables rooms, events, state_slots, state_intervals, memberships. Schema: migrations/0002-rooms-and-events.sql. */
+/** What other servers ask of rooms, over tables rooms, events, state_slots, state_intervals, memberships, event_auth. Schema: migrations/0002-rooms-and-events.sql, 0022-foreign-events.sql. */
 
 /** The value of a slot from a position on. */
 export interface SlotChange {

@@ -127,10 +127,10 @@ async function startAndWait({ socketPath, processes }: Installation): Promise<Co
 }
 
 /** Starts the supervisor as a process of its own, and waits until it can be asked. */
-async function launch({ logPath, socketPath }: Installation, files: InstallationFiles): Promise<void> {
+async function launch({ shared, logPath, socketPath }: Installation, files: InstallationFiles): Promise<void> {
   const program = resolve(import.meta.dirname, '..', '..', 'bin', 'ganglion')
   const args = [
-    ...files.shared.flatMap((file) => ['-c', file]),
+    ...shared.flatMap((file) => ['-c', file]),
     ...(files.workersDirectory === undefined ? [] : ['-a', files.workersDirectory]),
     ...files.workers.flatMap((file) => ['-w', file]),
   ]

@@ -27,6 +27,8 @@ export interface Installation {
   readonly processes: readonly ProcessSpec[]
   /** The main process's configuration, whether it is among `processes` or not. */
   readonly main: Config
+  /** The shared configuration files. */
+  readonly shared: readonly string[]
   readonly lockPath: string
   readonly socketPath: string
   readonly logPath: string
@@ -62,6 +64,7 @@ export function readInstallation(files: InstallationFiles, options: { isStrict?:
       ...workers.map((worker) => specOf(worker.name, 'worker', worker.files)),
     ],
     main,
+    shared: shared.map((file) => resolve(file)),
     ...listStatePaths(main, shared),
   }
 }
@@ -124,7 +127,7 @@ function specOf(name: string, command: 'homeserver' | 'worker', files: readonly 
   return { name, command: process.execPath, args: [PROGRAM, command, ...files.flatMap((file) => ['-c', resolve(file)])] }
 }
 
-function listStatePaths(main: Config, shared: readonly string[]): Omit<Installation, 'processes' | 'main'> {
+function listStatePaths(main: Config, shared: readonly string[]): Pick<Installation, 'lockPath' | 'socketPath' | 'logPath'> {
   const directory = resolve(main.server.pidFile === undefined ? main.directory : dirname(main.server.pidFile))
   const base = join(directory, `${basename(shared[0] ?? 'homeserver').replace(/\.yaml$/, '')}.ctl`)
   const socket = `${base}.sock`

@@ -39,7 +39,7 @@ export function writeUnits(settings: UnitSettings): number {
  * all of them in one unit.
  */
 function buildUnits({ installation, files, user = USER_DEFAULT }: UnitSettings): Readonly<Record<string, string>> {
-  const shared = files.shared.map((file) => `-c ${quote(resolve(file))}`).join(' ')
+  const shared = installation.shared.map((file) => `-c ${quote(file)}`).join(' ')
   const directory = files.workersDirectory === undefined ? undefined : resolve(files.workersDirectory)
   const common = { user, directory: installation.main.directory }
   if (installation.main.database.name === 'embedded' || directory === undefined) {

@@ -146,10 +146,8 @@ test('ctl starts in the background, restarts one process after the other, and st
 
   const restarting = spawn(join(BIN, 'ganglion'), ['ctl', 'restart', '-a', 'workers'], { cwd: directory })
   const exited = once(restarting, 'exit') as Promise<[number]>
-  let isOver = false
-  void exited.then(() => (isOver = true))
   const gaps: string[] = []
-  while (!isOver) {
+  while (restarting.exitCode === null) {
     // One of the two is there all the time.
     const [main, worker] = await Promise.all([answers(ports.main), answers(ports.worker)])
     if (!main && !worker && !(await answers(ports.main)) && !(await answers(ports.worker))) gaps.push('both were down')

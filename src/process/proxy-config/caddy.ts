@@ -2,7 +2,7 @@ import type { Balance } from '../../api/endpoint-groups.ts'
 import type { ProxyMember } from './members.ts'
 import type { PooledRoute, ProxyModel, ProxyPool } from './model.ts'
 import { PUBLIC_PATTERN, ROOM_OF_PATH, UPLOAD_PATTERN, USER_OF_TOKEN } from './routes.ts'
-import { ERRORS_OF_PROXY, LONG_POLL_TIMEOUT_S, OTHER_BODY_BYTES_MAX, REQUEST_TIMEOUT_S } from './settings.ts'
+import { ERRORS_OF_PROXY, LONG_POLL_TIMEOUT_S, OTHER_BODY_BYTES_MAX, PRIVATE_HEADERS, REQUEST_TIMEOUT_S } from './settings.ts'
 
 const USER_HEADER = 'X-Ganglion-User'
 const ROOM_HEADER = 'X-Ganglion-Room'
@@ -38,7 +38,7 @@ function keys(): string[] {
     `request_header -${USER_HEADER}`,
     `request_header -${ROOM_HEADER}`,
     '# What our processes tell each other, and nobody else.',
-    'request_header -X-Forwarded-Worker',
+    ...PRIVATE_HEADERS.map((name) => `request_header -${name}`),
     '# Tokens are syt_<user>_<random>_<checksum>, in the header or, from old clients, in the query. Others count as a whole.',
     '@query_token query access_token=*',
     `@query_user vars_regexp query_user {query.access_token} \`^${USER_OF_TOKEN}\``,

@@ -2,7 +2,7 @@ import type { Balance } from '../../api/endpoint-groups.ts'
 import type { ProxyMember } from './members.ts'
 import type { PooledRoute, ProxyModel, ProxyPool } from './model.ts'
 import { PUBLIC_PATTERN, ROOM_OF_PATH, UPLOAD_PATTERN, USER_OF_TOKEN } from './routes.ts'
-import { ERRORS_OF_PROXY, LONG_POLL_TIMEOUT_S, OTHER_BODY_BYTES_MAX, REQUEST_TIMEOUT_S } from './settings.ts'
+import { ERRORS_OF_PROXY, LONG_POLL_TIMEOUT_S, OTHER_BODY_BYTES_MAX, PRIVATE_HEADERS, REQUEST_TIMEOUT_S } from './settings.ts'
 
 const BALANCE: Readonly<Record<Exclude<Balance, 'any'>, string>> = {
   user: 'hash var(txn.ganglion_user)',
@@ -55,7 +55,7 @@ function frontend(model: ProxyModel): string[] {
     '    http-request set-header X-Forwarded-Host %[req.hdr(Host)]',
     '    http-request set-header X-Request-Id %[uuid()]',
     '    # What our processes tell each other, and nobody else.',
-    '    http-request del-header X-Forwarded-Worker',
+    ...PRIVATE_HEADERS.map((name) => `    http-request del-header ${name}`),
     '    # A POST that was sent is never sent again.',
     '    http-request disable-l7-retry if METH_POST',
     '',

@@ -1,7 +1,7 @@
 import type { Balance } from '../../api/endpoint-groups.ts'
 import type { PooledRoute, ProxyModel, ProxyPool } from './model.ts'
 import { PUBLIC_PATTERN, ROOM_OF_PATH, UPLOAD_PATTERN, USER_OF_TOKEN } from './routes.ts'
-import { ERRORS_OF_PROXY, LONG_POLL_TIMEOUT_S, OTHER_BODY_BYTES_MAX, REQUEST_TIMEOUT_S } from './settings.ts'
+import { ERRORS_OF_PROXY, LONG_POLL_TIMEOUT_S, OTHER_BODY_BYTES_MAX, PRIVATE_HEADERS, REQUEST_TIMEOUT_S } from './settings.ts'
 
 const HASH_KEY: Readonly<Record<Exclude<Balance, 'any'>, string>> = {
   user: '$ganglion_user',
@@ -122,7 +122,7 @@ function server(model: ProxyModel): string[] {
     '    proxy_set_header X-Forwarded-Host $http_host;',
     '    proxy_set_header X-Request-Id $request_id;',
     '    # What our processes tell each other, and nobody else.',
-    '    proxy_set_header X-Forwarded-Worker "";',
+    ...PRIVATE_HEADERS.map((name) => `    proxy_set_header ${name} "";`),
     '    # Large answers go to the client as fast as it reads, never to a file.',
     '    proxy_max_temp_file_size 0;',
     '    proxy_connect_timeout 3s;',

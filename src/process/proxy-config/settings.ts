@@ -12,3 +12,6 @@ export const ERRORS_OF_PROXY: readonly { readonly statuses: readonly number[]; r
     { statuses: [413], name: 'too_large', body: '{"errcode":"M_TOO_LARGE","error":"The request body is too large"}' },
     { statuses: [502, 503, 504], name: 'away', body: '{"errcode":"M_UNKNOWN","error":"The server is not available"}' },
   ]
+
+/** What our processes tell each other when one hands a request on: nobody else may say it. */
+export const PRIVATE_HEADERS: readonly string[] = ['X-Forwarded-Worker', 'X-Ganglion-Secret', 'X-Ganglion-Client']

@@ -1,6 +1,7 @@
 import { TimelineWriter } from '../services/sync/event-writer.ts'
 import { DeviceListSharing } from '../services/sync/device-list-sharing.ts'
 import { MemberEvents } from '../services/sync/member-events.ts'
+import { ForkPositions } from '../services/sync/fork-positions.ts'
 import { RoomSections } from '../services/sync/room-sections.ts'
 import { RoomSummaries } from '../services/sync/room-summaries.ts'
 import { RoomTimelines } from '../services/sync/room-timelines.ts'
@@ -28,6 +29,7 @@ export function assembleSync(
     writer: new TimelineWriter({ clientEvents, events, clock }),
     states: new StateSections({ database, memberEvents, cacheFactor }),
     summaries,
+    forks: new ForkPositions({ hub }),
     unreadCounts: sources.unreadCounts,
     additionalStrippedTypes: config.rooms.roomPrejoinState.additionalEventTypes.map((event) => event.type),
   })

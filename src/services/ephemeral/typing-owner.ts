@@ -1,4 +1,5 @@
 import type { RoomId, UserId } from '../../protocol/ids.ts'
+import { memberChangesOf } from '../../streams/event-rows.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { StreamPosition } from '../../streams/streams.ts'
 import type { TypingChange, TypingWriter } from './typing.ts'
@@ -28,9 +29,9 @@ export class TypingOwner implements TypingWriter {
     this.#lists = deps.lists
     deps.hub.onRow('events', (row) => {
       // Who has left types no more.
-      if (this.#isHolder && row.membership !== undefined && row.membership !== 'join' && row.stateKey !== undefined) {
-        this.#stop(row.roomId as RoomId, row.stateKey as UserId)
-      }
+      if (!this.#isHolder) return
+      for (const { membership, stateKey } of memberChangesOf(row))
+        if (membership !== 'join') this.#stop(row.roomId as RoomId, stateKey as UserId)
     })
   }
 

@@ -43,6 +43,8 @@ export class EventReader {
     this.#database = deps.database
     this.#cache = new LRUCache({ maxSize: Math.ceil(EVENTS_BYTES_MAX * (deps.cacheFactor ?? 1)) })
     deps.hub.onRow('events', (row) => {
+      // What was stored for its own sake became part of the timeline.
+      if (this.#cache.peek(row.eventId as EventId)?.position === undefined) this.#cache.delete(row.eventId as EventId)
       if (row.redacts === undefined) return
       this.#cache.delete(row.redacts as EventId)
       this.#redactions.set(row.redacts as EventId, row.eventId as EventId)

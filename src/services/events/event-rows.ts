@@ -1,4 +1,5 @@
 import { toClientEventJson } from '../../protocol/events/client-event.ts'
+import { stateSlotKey } from '../../protocol/events/event.ts'
 import type { MatrixEvent } from '../../protocol/events/event.ts'
 import { redactMatrixEvent } from '../../protocol/redaction.ts'
 import type { RoomVersion } from '../../protocol/room-versions/room-version.ts'
@@ -44,23 +45,32 @@ export function toEventRow(pending: PendingEvent): EventRow {
     },
     transaction: transaction && { deviceId: transaction.device, transactionId: transaction.id },
     push: pending.push,
-    ...(foreign && { isHidden: (foreign.flags & EVENT_FLAGS.hidden) !== 0, stateDelta: stateDeltaOf(pending) }),
+    isHidden: foreign !== undefined && (foreign.flags & EVENT_FLAGS.hidden) !== 0,
+    stateDelta: foreign && stateDeltaOf(pending),
   }
 }
 
-/** The changes of state, where there are others than that the event came to stand in its slot. */
-function stateDeltaOf({ event, changes }: PendingEvent): readonly StateChange[] | undefined {
+/** The changes of state in the order of their slots, where there are others than that the event came to stand in its slot. */
+export function toStateDelta(event: MatrixEvent, changes: readonly StateChange[]): readonly StateChange[] | undefined {
   const isPlain =
-    event.stateKey === undefined ? changes.length === 0 : changes.length === 1 && changes[0]?.after?.eventId === event.eventId
+    event.stateKey === undefined ? changes.length === 0 : changes.length === 1 && changes[0]?.eventId === event.eventId
   if (isPlain) return undefined
-  return changes.map(({ type, stateKey, before, after }) => ({
-    type,
-    stateKey,
-    eventId: after?.eventId,
-    sender: after?.event.sender,
-    membership: membershipIn(type, after?.event),
-    membershipBefore: membershipIn(type, before?.event),
-  }))
+  return changes.toSorted((a, b) => (stateSlotKey(a.type, a.stateKey) < stateSlotKey(b.type, b.stateKey) ? -1 : 1))
+}
+
+function stateDeltaOf({ event, changes }: PendingEvent): readonly StateChange[] | undefined {
+  if (event.stateKey === undefined && changes.length === 0) return undefined
+  return toStateDelta(
+    event,
+    changes.map(({ type, stateKey, before, after }) => ({
+      type,
+      stateKey,
+      eventId: after?.eventId,
+      sender: after?.event.sender,
+      membership: membershipIn(type, after?.event),
+      membershipBefore: membershipIn(type, before?.event),
+    })),
+  )
 }
 
 function membershipIn(type: string, event: MatrixEvent | undefined): string | undefined {

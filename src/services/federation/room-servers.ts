@@ -4,6 +4,7 @@ import { serverNameOf } from '../../protocol/ids.ts'
 import type { RoomId, ServerName } from '../../protocol/ids.ts'
 import { compileServerAcl } from '../../protocol/server-acl.ts'
 import type { ServerAcl } from '../../protocol/server-acl.ts'
+import { stateChangesOf } from '../../streams/event-rows.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { Memberships } from '../rooms/memberships.ts'
 import type { RoomSlots } from '../rooms/reading/room-slots.ts'
@@ -23,7 +24,8 @@ export class RoomServers {
     this.#slots = deps.slots
     deps.hub.onRow('events', (row) => {
       // A redaction may have taken the ACL; which event it took is not worth asking.
-      if (row.redacts !== undefined || (row.type === SERVER_ACL && row.stateKey === '')) this.#acls.delete(row.roomId as RoomId)
+      if (row.redacts !== undefined || stateChangesOf(row).some(({ type }) => type === SERVER_ACL))
+        this.#acls.delete(row.roomId as RoomId)
     })
     deps.hub.onReset('events', () => this.#acls.clear())
   }

@@ -9,6 +9,7 @@ import type { EventPushClass } from '../../protocol/push-rules/event-class.ts'
 import { EventClassifier } from '../../protocol/push-rules/event-class.ts'
 import { summarizeActions } from '../../protocol/push-rules/push-rule.ts'
 import { NO_USER_PUSH_RULES } from '../../protocol/push-rules/ruleset.ts'
+import { memberChangesOf } from '../../streams/event-rows.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import { cacheOfEntries } from '../../util/lru-cache.ts'
 import { isImplicitReceipt, relationTypeOf, threadIdOf } from './implicit-receipt.ts'
@@ -56,8 +57,9 @@ export class PushActionEvaluator implements PushActionCalculator {
     deps.hub.onRow('push_rules', ({ userId }) => {
       for (const room of this.#rooms.values()) if (room.hasMember(userId as UserId)) room.stale.add(userId as UserId)
     })
-    deps.hub.onRow('events', ({ roomId, membership, stateKey }) => {
-      if (membership === 'join') this.#rooms.peek(roomId as RoomId)?.stale.add(stateKey as UserId)
+    deps.hub.onRow('events', (row) => {
+      for (const { membership, stateKey } of memberChangesOf(row))
+        if (membership === 'join') this.#rooms.peek(row.roomId as RoomId)?.stale.add(stateKey as UserId)
     })
     for (const stream of ['events', 'push_rules'] as const) deps.hub.onReset(stream, () => this.#rooms.clear())
   }

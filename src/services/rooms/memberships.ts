@@ -2,7 +2,8 @@ import type { EventId, RoomId, UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
 import { forgetMembership, getMembershipsOfRoom, getMembershipsOfUser } from '../../storage/tables/memberships.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
-import type { EventRow, StreamPosition } from '../../streams/streams.ts'
+import { memberChangesOf } from '../../streams/event-rows.ts'
+import type { StateChange, StreamPosition } from '../../streams/streams.ts'
 import { cacheOfEntries } from '../../util/lru-cache.ts'
 
 const USERS_MAX = 50_000
@@ -29,7 +30,7 @@ export class Memberships {
   constructor(deps: { database: Database; hub: StreamHub }) {
     this.#database = deps.database
     deps.hub.onRow('events', (row, position) => {
-      if (row.membership !== undefined && row.stateKey !== undefined) this.#apply(row, position)
+      for (const change of memberChangesOf(row)) this.#apply(row.roomId as RoomId, change, position)
     })
     deps.hub.onReset('events', () => {
       this.#byUser.clear()
@@ -37,23 +38,29 @@ export class Memberships {
     })
   }
 
-  #apply(row: EventRow, position: StreamPosition): void {
-    const userId = row.stateKey as UserId
-    const roomId = row.roomId as RoomId
-    const membership = row.membership ?? 'leave'
+  #apply(roomId: RoomId, change: StateChange, position: StreamPosition): void {
+    const userId = change.stateKey as UserId
+    const { eventId, sender, membership } = change
     // A load that is under way may have read before or after this commit; the newer position wins either way.
     void this.#byUser.get(userId)?.then((rooms) => {
       const known = rooms.get(roomId)
       if (known && known.position >= position) return
-      rooms.set(roomId, {
-        membership,
-        eventId: row.eventId as EventId,
-        position,
-        sender: row.sender as UserId,
-        isForgotten: false,
-      })
+      // A resolution took the member event away.
+      if (eventId === undefined) rooms.delete(roomId)
+      else {
+        rooms.set(roomId, {
+          membership: membership ?? 'leave',
+          eventId: eventId as EventId,
+          position,
+          sender: sender as UserId,
+          isForgotten: false,
+        })
+      }
     })
-    void this.#byRoom.get(roomId)?.then((users) => users.set(userId, membership))
+    void this.#byRoom.get(roomId)?.then((users) => {
+      if (eventId === undefined) users.delete(userId)
+      else users.set(userId, membership ?? 'leave')
+    })
   }
 
   /** Every room that the user has a membership in, left ones too. */

@@ -5,6 +5,7 @@ import type { JsonObject, JsonValue } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
 import { getJoinedCounts } from '../../storage/tables/room-reads.ts'
 import { getTypesAsOf } from '../../storage/tables/sync-state.ts'
+import { stateChangesOf } from '../../streams/event-rows.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import { cacheOfEntries } from '../../util/lru-cache.ts'
 import { stateRecordToEvent } from '../events/state-records.ts'
@@ -55,7 +56,8 @@ export class RoomCards {
     this.#database = deps.database
     deps.hub.onRow('events', (row) => {
       // A redaction may have taken any of them; which one is not worth asking.
-      if (row.redacts !== undefined || (row.stateKey === '' && TYPE_SET.has(row.type))) this.#cache.delete(row.roomId as RoomId)
+      const isTouched = stateChangesOf(row).some(({ type, stateKey }) => stateKey === '' && TYPE_SET.has(type))
+      if (row.redacts !== undefined || isTouched) this.#cache.delete(row.roomId as RoomId)
     })
     deps.hub.onReset('events', () => this.#cache.clear())
   }

@@ -1,7 +1,7 @@
 import type { UserId } from '../../protocol/ids.ts'
-import { isJsonObject } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
 import { getSharingChanges } from '../../storage/tables/device-lists.ts'
+import { memberChangesOf } from '../../streams/event-rows.ts'
 import type { SyncToken } from '../../streams/sync-token.ts'
 import type { Memberships } from '../rooms/memberships.ts'
 import type { RoomSummaries } from './room-summaries.ts'
@@ -38,12 +38,10 @@ export class DeviceListSharing {
     for (const roomId of changed) {
       const recent = this.#timelines.getSince(roomId, since.events, now.events)
       if (!recent) return this.#fromDatabase(userId, since)
-      for (const { row } of recent) {
-        if (row.membership === undefined || row.stateKey === undefined || row.stateKey === userId) continue
-        const before: unknown = row.replacesState ? JSON.parse(row.replacesState.contentJson) : undefined
-        const wasJoined = isJsonObject(before) && before['membership'] === 'join'
-        if (row.membership === 'join' && !wasJoined) come.add(row.stateKey as UserId)
-        else if (row.membership !== 'join' && wasJoined) gone.add(row.stateKey as UserId)
+      for (const { stateKey, membership, membershipBefore } of recent.flatMap(({ row }) => memberChangesOf(row))) {
+        if (stateKey === userId) continue
+        if (membership === 'join' && membershipBefore !== 'join') come.add(stateKey as UserId)
+        else if (membership !== 'join' && membershipBefore === 'join') gone.add(stateKey as UserId)
       }
     }
     const [newRooms, leftRooms] = await Promise.all([

@@ -2,6 +2,7 @@ import { MatrixError } from '../../protocol/errors.ts'
 import type { RoomId, UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
 import { getEventsOfRooms } from '../../storage/tables/events.ts'
+import { memberChangesOf } from '../../streams/event-rows.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { EventReader } from '../events/event-reader.ts'
@@ -56,7 +57,9 @@ export class EventStream {
     this.#deps = deps
     const woken = new Set<Waiter>()
     deps.hub.onRow('events', (row) => {
-      for (const waiter of this.#waiters) if (waiter.rooms.has(row.roomId) || row.stateKey === waiter.userId) woken.add(waiter)
+      const members = memberChangesOf(row)
+      for (const waiter of this.#waiters)
+        if (waiter.rooms.has(row.roomId) || members.some(({ stateKey }) => stateKey === waiter.userId)) woken.add(waiter)
     })
     deps.hub.onReset('events', () => {
       for (const waiter of this.#waiters) woken.add(waiter)

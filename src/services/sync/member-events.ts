@@ -2,6 +2,7 @@ import type { LRUCache } from 'lru-cache'
 import type { RoomId, UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
 import { getMemberEvents } from '../../storage/tables/sync-state.ts'
+import { memberChangesOf } from '../../streams/event-rows.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import { cacheOfBytes } from '../../util/lru-cache.ts'
 import { stateRecordToClientJson } from '../events/state-records.ts'
@@ -19,9 +20,11 @@ export class MemberEvents {
     this.#cache = cacheOfBytes(BYTES_MAX * (deps.cacheFactor ?? 1), (json, key) => json.length + key.length)
     this.#database = deps.database
     deps.hub.onRow('events', (row) => {
-      if (row.membership === undefined || row.stateKey === undefined) return
-      // Only the unsigned part is missing, and state sections do without it.
-      this.#cache.set(keyOf(row.roomId, row.stateKey), `${row.clientJson}}`)
+      for (const { stateKey, eventId } of memberChangesOf(row)) {
+        // Only the unsigned part is missing, and state sections do without it.
+        if (eventId === row.eventId) this.#cache.set(keyOf(row.roomId, stateKey), `${row.clientJson}}`)
+        else this.#cache.delete(keyOf(row.roomId, stateKey))
+      }
       this.#changes++
     })
     deps.hub.onReset('events', () => {

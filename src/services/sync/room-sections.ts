@@ -7,6 +7,7 @@ import type { StreamPosition } from '../../streams/streams.ts'
 import { viewerOf } from '../events/client-events.ts'
 import { stateRecordToClientJson, stateRecordToStrippedJson } from '../events/state-records.ts'
 import type { TimelineWriter } from './event-writer.ts'
+import type { ForkPositions } from './fork-positions.ts'
 import type { RoomSummaries } from './room-summaries.ts'
 import type { StateSections, StateWish } from './state-sections.ts'
 import type { SyncRequest } from './sync-request.ts'
@@ -55,6 +56,7 @@ export class RoomSections {
     writer: TimelineWriter
     states: StateSections
     summaries: RoomSummaries
+    forks: ForkPositions
     unreadCounts: SyncSources['unreadCounts']
     strippedTypes: readonly string[]
   }
@@ -65,6 +67,7 @@ export class RoomSections {
     writer: TimelineWriter
     states: StateSections
     summaries: RoomSummaries
+    forks: ForkPositions
     unreadCounts: SyncSources['unreadCounts']
     additionalStrippedTypes: readonly string[]
   }) {
@@ -152,13 +155,16 @@ export class RoomSections {
       const timelineStart = timeline.items[0]?.position
       // With `state_after` the section holds the state after the timeline, otherwise that before it.
       const upTo = request.usesStateAfter || timelineStart === undefined ? end : timelineStart - 1
-      const isDelta = timeline.isLimited || request.usesStateAfter || !request.filter.room.timeline.matchesEverything
+      const after = since?.events ?? 0
+      const hasForked = this.#deps.forks.hasForked(roomId, isWhole ? upTo : after)
+      const isDelta = timeline.isLimited || request.usesStateAfter || hasForked || !request.filter.room.timeline.matchesEverything
       return {
         roomId,
         timeline,
         kind: isWhole ? 'full' : isDelta ? 'delta' : 'none',
-        after: since?.events ?? 0,
+        after,
         upTo,
+        forkedUpTo: hasForked && upTo < end ? end : undefined,
         extraMembers:
           isWhole && request.filter.room.state.lazyLoadMembers
             ? await this.#deps.summaries.getHeroes(roomId, request.requester.userId)

@@ -1,4 +1,5 @@
 import type { RoomId, UserId } from '../../protocol/ids.ts'
+import { memberChangesOf } from '../../streams/event-rows.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { StreamPosition } from '../../streams/streams.ts'
 import { cacheOfEntries } from '../../util/lru-cache.ts'
@@ -28,7 +29,7 @@ export class RoomSummaries {
     this.#hub = deps.hub
     deps.hub.onRow('events', (row, position) => {
       this.#beganAt ??= this.#hub.head('events')
-      if (row.membership === undefined) return
+      if (memberChangesOf(row).length === 0) return
       this.#summaries.delete(row.roomId as RoomId)
       this.#lastChange.set(row.roomId as RoomId, position)
     })

@@ -1,4 +1,5 @@
 import type { LRUCache } from 'lru-cache'
+import { stateSlotKey } from '../../protocol/events/event.ts'
 import type { EventFilter } from '../../protocol/filters/event-filter.ts'
 import type { RoomId, UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
@@ -24,6 +25,8 @@ export interface StateWish {
   readonly kind: 'full' | 'delta' | 'none'
   readonly after: number
   readonly upTo: number
+  /** Set where the state also changed in (upTo, forkedUpTo] by what the timeline does not show: that is told too. */
+  readonly forkedUpTo: number | undefined
   /** Members that the client needs although nobody of them speaks: heroes. */
   readonly extraMembers: readonly UserId[]
 }
@@ -60,7 +63,13 @@ export class StateSections {
     const changedMembers = new Map<RoomId, ReadonlySet<string>>()
     const full = wishes.filter((wish) => wish.kind === 'full')
     const delta = wishes.filter((wish) => wish.kind === 'delta' && wish.upTo > wish.after)
-    await Promise.all([this.#makeFull(full, reader, sections), this.#makeDelta(delta, reader, sections, changedMembers)])
+    const forked = await this.#loadForked(wishes)
+    for (const [roomId, records] of forked)
+      sections.set(roomId, records.filter((record) => isWanted(record, reader.filter)).map(stateRecordToClientJson))
+    await Promise.all([
+      this.#makeFull(full, reader, sections, forked),
+      this.#makeDelta(delta, reader, sections, changedMembers, forked),
+    ])
     if (isLazy)
       await this.#addLazyMembers(
         wishes.filter((wish) => wish.kind !== 'full'),
@@ -71,12 +80,33 @@ export class StateSections {
     return sections
   }
 
-  async #makeFull(wishes: readonly StateWish[], reader: StateReader, sections: Map<RoomId, readonly string[]>): Promise<void> {
+  /** What slots hold at the end that changed while the timeline ran, if the timeline does not have the event. */
+  async #loadForked(wishes: readonly StateWish[]): Promise<Map<RoomId, readonly RoomStateRecord[]>> {
+    const ranges = wishes.flatMap(({ roomId, upTo, forkedUpTo }) =>
+      forkedUpTo === undefined ? [] : [{ roomId, after: upTo, upTo: forkedUpTo }],
+    )
+    if (ranges.length === 0) return new Map()
+    const records = Map.groupBy(await getStateDeltas(this.#database, ranges), (record) => record.roomId)
+    return new Map(
+      wishes.flatMap(({ roomId, timeline }) => {
+        const shown = new Set(timeline.items.map((item) => item.eventId))
+        const hidden = (records.get(roomId) ?? []).filter((record) => !shown.has(record.eventId))
+        return hidden.length === 0 ? [] : [[roomId, hidden] as const]
+      }),
+    )
+  }
+
+  async #makeFull(
+    wishes: readonly StateWish[],
+    reader: StateReader,
+    sections: Map<RoomId, readonly string[]>,
+    forked: ReadonlyMap<RoomId, readonly RoomStateRecord[]>,
+  ): Promise<void> {
     const isLazy = reader.filter.lazyLoadMembers
     const isCacheable = !isLazy && reader.filter.matchesEverything
     const missing: StateWish[] = []
     for (const wish of wishes) {
-      const block = isCacheable ? this.#blocks.get(`${wish.roomId} ${wish.upTo}`) : undefined
+      const block = isCacheable && !forked.has(wish.roomId) ? this.#blocks.get(`${wish.roomId} ${wish.upTo}`) : undefined
       if (block) sections.set(wish.roomId, block)
       else missing.push(wish)
     }
@@ -90,14 +120,15 @@ export class StateSections {
     const byRoom = Map.groupBy(records, (record) => record.roomId)
     for (const wish of missing) {
       const needed = neededByRoom.get(wish.roomId)
-      const wanted = (byRoom.get(wish.roomId) ?? []).filter(
+      const own = forked.get(wish.roomId)
+      const wanted = replaceSlots(byRoom.get(wish.roomId) ?? [], own).filter(
         (record) =>
           (needed === undefined || record.type !== 'm.room.member' || needed.has(record.stateKey)) &&
           isWanted(record, reader.filter),
       )
       const texts = wanted.map(stateRecordToClientJson)
       sections.set(wish.roomId, texts)
-      if (isCacheable) this.#blocks.set(`${wish.roomId} ${wish.upTo}`, texts)
+      if (isCacheable && !own) this.#blocks.set(`${wish.roomId} ${wish.upTo}`, texts)
       if (needed) this.#toldMembers.set(toldKey(reader, wish.roomId), new Set(needed))
     }
   }
@@ -107,6 +138,7 @@ export class StateSections {
     reader: StateReader,
     sections: Map<RoomId, readonly string[]>,
     changedMembers: Map<RoomId, ReadonlySet<string>>,
+    forked: ReadonlyMap<RoomId, readonly RoomStateRecord[]>,
   ): Promise<void> {
     if (wishes.length === 0) return
     const records = await getStateDeltas(
@@ -114,7 +146,7 @@ export class StateSections {
       wishes.map((wish) => ({ roomId: wish.roomId, after: wish.after, upTo: wish.upTo })),
     )
     for (const [roomId, group] of Map.groupBy(records, (record) => record.roomId)) {
-      const wanted = group.filter((record) => isWanted(record, reader.filter))
+      const wanted = replaceSlots(group, forked.get(roomId)).filter((record) => isWanted(record, reader.filter))
       changedMembers.set(
         roomId,
         new Set(wanted.filter((record) => record.type === 'm.room.member').map((record) => record.stateKey)),
@@ -163,6 +195,16 @@ function neededMembers(wish: StateWish, reader: StateReader): Set<string> {
   if (wish.kind === 'full') needed.add(reader.userId)
   for (const item of wish.timeline.items) needed.add(item.sender)
   return needed
+}
+
+/** The records with those of other slots instead, where the slot is the same. */
+function replaceSlots(
+  records: readonly RoomStateRecord[],
+  others: readonly RoomStateRecord[] | undefined,
+): readonly RoomStateRecord[] {
+  if (!others) return records
+  const slots = new Set(others.map((record) => stateSlotKey(record.type, record.stateKey)))
+  return [...records.filter((record) => !slots.has(stateSlotKey(record.type, record.stateKey))), ...others]
 }
 
 function isWanted(record: RoomStateRecord, filter: EventFilter): boolean {

@@ -78,7 +78,10 @@ export class TimelineLoader {
         timelines.set(
           range.roomId,
           cut(
-            recent.map(itemOfRecent).filter((item) => isWanted(item, range.roomId, wish)),
+            recent
+              .filter(({ row }) => !row.isHidden)
+              .map(itemOfRecent)
+              .filter((item) => isWanted(item, range.roomId, wish)),
             wish.filter.limit,
           ),
         )

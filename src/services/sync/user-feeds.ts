@@ -1,4 +1,5 @@
 import type { RoomId, UserId } from '../../protocol/ids.ts'
+import { memberChangesOf } from '../../streams/event-rows.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { EventRow, StreamPosition } from '../../streams/streams.ts'
 import type { Background } from '../../util/background.ts'
@@ -165,9 +166,9 @@ export class UserFeeds {
 
   #onEvent(row: EventRow, position: StreamPosition): void {
     const roomId = row.roomId as RoomId
-    if (row.membership !== undefined && row.stateKey !== undefined) {
-      void this.#feeds.get(row.stateKey as UserId)?.then((feed) => {
-        if (row.membership === 'join') this.#subscribe(feed, roomId)
+    for (const { stateKey, membership } of memberChangesOf(row)) {
+      void this.#feeds.get(stateKey as UserId)?.then((feed) => {
+        if (membership === 'join') this.#subscribe(feed, roomId)
         else this.#leave(feed, roomId)
         feed.markChanged(roomId, position)
         this.#wake(feed)

@@ -15,6 +15,7 @@ import {
   upsertDirectoryUsers,
 } from '../../storage/tables/user-directory.ts'
 import type { DirectoryEventRow } from '../../storage/tables/user-directory.ts'
+import { stateChangesOf } from '../../streams/event-rows.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import { STREAMS } from '../../streams/streams.ts'
 import type { Background } from '../../util/background.ts'
@@ -69,7 +70,7 @@ export class UserDirectory {
     this.#background = deps.background
     this.#options = deps.options
     deps.hub.onRow('events', (row, position) => {
-      if (TYPES.has(row.type)) this.#note('events', position)
+      if (stateChangesOf(row).some(({ type }) => TYPES.has(type))) this.#note('events', position)
     })
     deps.hub.onRow('profiles', (_row, position) => this.#note('profiles', position))
     for (const stream of ['events', 'profiles'] as const) deps.hub.onReset(stream, (head) => this.#note(stream, head))
@@ -167,7 +168,12 @@ export class UserDirectory {
 
   async #applyRemoteMembers(tx: Queryable, rows: readonly DirectoryEventRow[]): Promise<void> {
     const members = rows.flatMap((row) => {
-      if (row.type !== 'm.room.member' || row.stateKey === null || serverNameOf(row.stateKey) === this.#options.serverName)
+      if (
+        row.type !== 'm.room.member' ||
+        row.stateKey === null ||
+        row.json === null ||
+        serverNameOf(row.stateKey) === this.#options.serverName
+      )
         return []
       const content = contentOf(row.json)
       return content['membership'] === 'join' ? [{ userId: row.stateKey, roomNid: row.roomNid, content }] : []

@@ -234,3 +234,34 @@ export async function getHistoryPlace(
   )
   return rows[0]
 }
+
+/** A change of a room's state at an event's position; an emptied slot has no event. */
+export interface StateChangeRecord {
+  readonly position: number
+  readonly type: string
+  readonly stateKey: string
+  readonly eventId: EventId | null
+  readonly sender: string | null
+  /** Of member events: what the slot holds now, and what it held before. */
+  readonly memberJson: string | null
+  readonly memberJsonBefore: string | null
+}
+
+/** Reads what changed in rooms' states at the events of the stream with after < position <= upTo. */
+export async function getStateChangesSince(
+  tx: Queryable,
+  range: { lane: number; after: number; upTo: number },
+): Promise<StateChangeRecord[]> {
+  return tx.query(
+    'get_state_changes_since',
+    `SELECT e.position, s.type, s.state_key AS "stateKey", c.event_id AS "eventId", c.sender, CASE s.type WHEN 'm.room.member' THEN c.json END AS "memberJson",
+            CASE s.type WHEN 'm.room.member' THEN p.json END AS "memberJsonBefore"
+       FROM events e JOIN state_intervals i ON i.room_nid = e.room_nid AND i.from_pos = e.position
+       JOIN state_slots s USING (slot_nid)
+       LEFT JOIN events c ON c.event_nid = i.event_nid
+       LEFT JOIN state_intervals b ON b.room_nid = i.room_nid AND b.slot_nid = i.slot_nid AND b.to_pos = e.position AND b.from_pos < e.position
+       LEFT JOIN events p ON p.event_nid = b.event_nid
+      WHERE e.lane = $1 AND e.position > $2 AND e.position <= $3 AND e.ordinal = 0`,
+    [range.lane, range.after, range.upTo],
+  )
+}

@@ -67,7 +67,7 @@ export async function getPushActionsSince(
     `SELECT a.event_id AS "eventId", a.user_id AS "userId", CASE a.kind WHEN 1 THEN 'join' ELSE 'action' END AS kind, a.is_notify AS "isNotify",
             a.is_highlight AS "isHighlight", a.is_class_notify AS "isClassNotify", a.is_class_highlight AS "isClassHighlight"
        FROM events e JOIN rooms r USING (room_nid) JOIN event_push_actions a ON a.room_id = r.room_id AND a.position = e.position
-      WHERE e.lane = 0 AND e.position > $1 AND e.position <= $2`,
+      WHERE e.lane = 0 AND e.position > $1 AND e.position <= $2 AND e.ordinal = 0`,
     [range.after, range.upTo],
   )
 }

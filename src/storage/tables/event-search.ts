@@ -44,7 +44,7 @@ export async function getSearchableEvents(
     'get_searchable_events',
     `SELECT event_nid AS "eventNid", room_nid AS "roomNid", position, type, sender, origin_server_ts AS "originServerTs", redacts,
             redacted_by AS "redactedBy", json
-       FROM events WHERE lane = $1 AND position > $2 AND position <= $3 AND type = ANY($4) AND flags = 0 ORDER BY position LIMIT $5`,
+       FROM events WHERE lane = $1 AND position > $2 AND position <= $3 AND type = ANY($4) AND flags = 0 AND ordinal = 0 ORDER BY position LIMIT $5`,
     [range.lane, range.after, range.upTo, range.types, range.limit],
   )
 }
@@ -153,13 +153,15 @@ export async function getNeighbours(
 ): Promise<(EventRecord & { readonly aroundNid: number; readonly isBefore: boolean })[]> {
   return tx.query(
     'get_neighbours',
-    `SELECT ${EVENT_COLUMNS}, c.event_nid AS "aroundNid", e.position < c.position AS "isBefore"
+    `SELECT ${EVENT_COLUMNS}, c.event_nid AS "aroundNid", (e.position, e.ordinal) < (c.position, c.ordinal) AS "isBefore"
        FROM events c JOIN rooms r USING (room_nid)
        CROSS JOIN LATERAL (
-         (SELECT * FROM events b WHERE b.room_nid = c.room_nid AND b.position < c.position AND b.flags = 0 ORDER BY b.position DESC LIMIT $2)
+         (SELECT * FROM events b WHERE b.room_nid = c.room_nid AND (b.position, b.ordinal) < (c.position, c.ordinal) AND b.flags = 0
+          ORDER BY b.position DESC, b.ordinal DESC LIMIT $2)
          UNION ALL
-         (SELECT * FROM events a WHERE a.room_nid = c.room_nid AND a.position > c.position AND a.flags = 0 ORDER BY a.position LIMIT $3)) AS e
-      WHERE c.event_nid = ANY($1) ORDER BY c.event_nid, abs(e.position - c.position)`,
+         (SELECT * FROM events a WHERE a.room_nid = c.room_nid AND (a.position, a.ordinal) > (c.position, c.ordinal) AND a.flags = 0
+          ORDER BY a.position, a.ordinal LIMIT $3)) AS e
+      WHERE c.event_nid = ANY($1) ORDER BY c.event_nid, abs(e.position - c.position), abs(e.ordinal - c.ordinal)`,
     [query.eventNids, query.before, query.after],
   )
 }

@@ -56,7 +56,7 @@ export async function getTimeline(
   return tx.query(
     `get_timeline_${range.direction}`,
     `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid)
-      WHERE e.room_nid = (SELECT room_nid FROM rooms WHERE room_id = $1) AND e.position BETWEEN $2 AND $3 AND e.flags = 0
+      WHERE e.room_nid = (SELECT room_nid FROM rooms WHERE room_id = $1) AND e.position BETWEEN $2 AND $3 AND e.flags = 0 AND e.ordinal = 0
       ORDER BY e.position ${order} LIMIT $4`,
     [range.roomId, range.low, range.high, range.limit],
   )
@@ -70,7 +70,7 @@ export async function getRecentTimelines(
   return tx.query(
     'get_recent_timelines',
     `SELECT ${EVENT_COLUMNS} FROM rooms r CROSS JOIN LATERAL (
-        SELECT * FROM events WHERE room_nid = r.room_nid AND position <= $2 AND flags = 0 ORDER BY position DESC LIMIT $3) e
+        SELECT * FROM events WHERE room_nid = r.room_nid AND position <= $2 AND flags = 0 AND ordinal = 0 ORDER BY position DESC LIMIT $3) e
       WHERE r.room_id = ANY($1) ORDER BY e.room_nid, e.position DESC`,
     [range.roomIds, range.high, range.limit],
   )
@@ -99,12 +99,12 @@ export async function getEventsSince(
     'get_events_since',
     `SELECT ${EVENT_COLUMNS}, e.relation_type AS "relationType", e.relates_to AS "relatesTo", t.event_id AS redacted,
             p.event_id AS "replacedEventId", p.sender AS "replacedSender", p.json AS "replacedJson",
-            e.notify_ordinal > coalesce((SELECT b.notify_ordinal FROM events b WHERE b.room_nid = e.room_nid AND b.position < e.position
+            e.notify_ordinal > coalesce((SELECT b.notify_ordinal FROM events b WHERE b.room_nid = e.room_nid AND b.position < e.position AND b.ordinal = 0
                                           ORDER BY b.position DESC LIMIT 1), 0) AS "isNotifying"
        FROM events e JOIN rooms r USING (room_nid)
        LEFT JOIN events t ON t.event_id = e.redacts AND t.redacted_by = e.event_id
        LEFT JOIN events p ON p.event_nid = e.replaces_nid
-      WHERE e.lane = $1 AND e.position > $2 AND e.position <= $3 ORDER BY e.position`,
+      WHERE e.lane = $1 AND e.position > $2 AND e.position <= $3 AND e.ordinal = 0 ORDER BY e.position`,
     [range.lane, range.after, range.upTo],
   )
 }
@@ -141,7 +141,7 @@ export async function getEventsNearTime(
     `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid)
       WHERE e.room_nid = (SELECT room_nid FROM rooms WHERE room_id = $1) AND e.origin_server_ts ${compare} $2
         AND e.flags = 0 AND e.position IS NOT NULL
-      ORDER BY e.origin_server_ts ${order}, e.position ${order} LIMIT $3 OFFSET $4`,
+      ORDER BY e.origin_server_ts ${order}, e.position ${order}, e.ordinal ${order} LIMIT $3 OFFSET $4`,
     [query.roomId, query.timestampMs, query.limit, query.offset],
   )
 }
@@ -154,7 +154,7 @@ export async function getEventsOfRooms(
   return tx.query(
     'get_events_of_rooms',
     `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid)
-      WHERE r.room_id = ANY($1) AND e.position > $2 AND e.position <= $3 AND e.flags = 0 ORDER BY e.position LIMIT $4`,
+      WHERE r.room_id = ANY($1) AND e.position > $2 AND e.position <= $3 AND e.flags = 0 AND e.ordinal = 0 ORDER BY e.position LIMIT $4`,
     [range.roomIds, range.after, range.upTo, range.limit],
   )
 }

@@ -65,10 +65,10 @@ export async function getClassNotifications(tx: Queryable, range: NotificationRa
        FROM rooms r
       CROSS JOIN LATERAL (
         SELECT e.position, e.event_id, e.thread_id FROM events e
-         WHERE e.room_nid = r.room_nid AND e.position < $3 AND e.sender <> $1
+         WHERE e.room_nid = r.room_nid AND e.position < $3 AND e.ordinal = 0 AND e.sender <> $1
            AND e.position > (SELECT max(position) FROM event_push_actions WHERE user_id = $1 AND room_id = r.room_id AND kind = 1)
            AND e.notify_ordinal > coalesce((
-             SELECT p.notify_ordinal FROM events p WHERE p.room_nid = e.room_nid AND p.position < e.position ORDER BY p.position DESC LIMIT 1), 0)
+             SELECT p.notify_ordinal FROM events p WHERE p.room_nid = e.room_nid AND p.position < e.position AND p.ordinal = 0 ORDER BY p.position DESC LIMIT 1), 0)
            AND NOT EXISTS (SELECT FROM event_push_actions o WHERE o.user_id = $1 AND o.room_id = r.room_id AND o.position = e.position)
          ORDER BY e.position DESC LIMIT $4) n
       WHERE r.room_id = ANY($2)

@@ -72,7 +72,7 @@ export async function getChildSummaries(
         GROUP BY p.event_id, p.lane)
      SELECT s.parent_id AS "parentId", s.thread_count AS "threadCount", s.has_participated AS "hasParticipated", s.refs AS "references",
             l.event_nid AS "latestThreadNid"
-       FROM summed s LEFT JOIN events l ON l.lane = s.lane AND l.position = s.latest`,
+       FROM summed s LEFT JOIN events l ON l.lane = s.lane AND l.position = s.latest AND l.ordinal = 0`,
     [
       query.parents.map((parent) => parent.eventNid),
       query.parents.map((parent) => parent.upTo),

@@ -102,7 +102,7 @@ export async function getChangedRooms(
   const rows = await tx.query<{ roomId: RoomId }>(
     'get_changed_rooms',
     `SELECT r.room_id AS "roomId" FROM rooms r
-      WHERE r.room_id = ANY($1) AND EXISTS (SELECT 1 FROM events e WHERE e.room_nid = r.room_nid AND e.position > $2 AND e.position <= $3)`,
+      WHERE r.room_id = ANY($1) AND EXISTS (SELECT 1 FROM events e WHERE e.room_nid = r.room_nid AND e.position > $2 AND e.position <= $3 AND e.ordinal = 0)`,
     [query.roomIds, query.after, query.upTo],
   )
   return rows.map((row) => row.roomId)

@@ -36,13 +36,13 @@ export async function getRoomReadPoints(
             coalesce(sent.position, 0) AS "sentPosition", coalesce(sent.notify_ordinal, 0) AS "sentOrdinal"
        FROM rooms r
        LEFT JOIN LATERAL (
-         SELECT notify_ordinal FROM events WHERE room_nid = r.room_nid AND position <= $3 ORDER BY position DESC LIMIT 1) head ON true
+         SELECT notify_ordinal FROM events WHERE room_nid = r.room_nid AND position <= $3 AND ordinal = 0 ORDER BY position DESC LIMIT 1) head ON true
        LEFT JOIN LATERAL (
          SELECT e.position, e.notify_ordinal FROM event_push_actions a JOIN events e ON e.event_id = a.event_id
           WHERE a.user_id = $1 AND a.room_id = r.room_id AND a.kind = 1 AND a.position <= $3 ORDER BY a.position DESC LIMIT 1) joined ON true
        LEFT JOIN LATERAL (
          SELECT position, notify_ordinal FROM events
-          WHERE room_nid = r.room_nid AND sender = $1 AND state_key IS NULL AND thread_id IS NULL AND position <= $3
+          WHERE room_nid = r.room_nid AND sender = $1 AND state_key IS NULL AND thread_id IS NULL AND ordinal = 0 AND position <= $3
             AND type <> 'm.room.redaction' AND (relation_type IS NULL OR relation_type NOT IN ('m.annotation', 'm.replace'))
           ORDER BY position DESC LIMIT 1) sent ON true
       WHERE r.room_id = ANY($2)`,
@@ -79,7 +79,7 @@ export async function getSentInThreads(
     'get_sent_in_threads',
     `SELECT r.room_id AS "roomId", e.thread_id AS "threadId", max(e.position) AS position
        FROM rooms r JOIN events e USING (room_nid)
-      WHERE r.room_id = ANY($2) AND e.sender = $1 AND e.thread_id IS NOT NULL AND e.position <= $3
+      WHERE r.room_id = ANY($2) AND e.sender = $1 AND e.thread_id IS NOT NULL AND e.ordinal = 0 AND e.position <= $3
       GROUP BY r.room_id, e.thread_id`,
     [of.userId, of.roomIds, of.upTo],
   )

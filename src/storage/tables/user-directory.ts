@@ -15,20 +15,26 @@ export interface DirectoryEventRow {
   readonly roomNid: number
   readonly type: string
   readonly stateKey: string | null
-  readonly json: string
+  /** Null where a resolution emptied the slot. */
+  readonly json: string | null
 }
 
-/** Reads a lane's events that matter to the directory, with after < position <= upTo, in order. */
+/**
+ * Reads the changes of state that matter to the directory, with after < position <= upTo, in order; all of a position or none, so that
+ * there may be more than `limit`.
+ */
 export async function getDirectoryEvents(
   tx: Queryable,
   range: { lane: number; after: number; upTo: number; limit: number },
 ): Promise<DirectoryEventRow[]> {
   return tx.query<DirectoryEventRow>(
     'get_directory_events',
-    `SELECT position, room_nid AS "roomNid", type, state_key AS "stateKey", json FROM events
-      WHERE lane = $1 AND position > $2 AND position <= $3 AND state_key IS NOT NULL
-        AND type IN ('m.room.member', 'm.room.join_rules', 'm.room.history_visibility')
-      ORDER BY position LIMIT $4`,
+    `SELECT e.position, e.room_nid AS "roomNid", s.type, s.state_key AS "stateKey", c.json
+       FROM events e JOIN state_intervals i ON i.room_nid = e.room_nid AND i.from_pos = e.position JOIN state_slots s USING (slot_nid)
+       LEFT JOIN events c ON c.event_nid = i.event_nid
+      WHERE e.lane = $1 AND e.position > $2 AND e.position <= $3 AND e.ordinal = 0
+        AND s.type IN ('m.room.member', 'm.room.join_rules', 'm.room.history_visibility')
+      ORDER BY e.position FETCH FIRST $4 ROWS WITH TIES`,
     [range.lane, range.after, range.upTo, range.limit],
   )
 }

@@ -7,6 +7,7 @@ import type { JsonObject } from '../../../protocol/json.ts'
 import type { Database } from '../../../storage/database.ts'
 import { getVisibilityHistory } from '../../../storage/tables/room-state.ts'
 import type { SlotInterval } from '../../../storage/tables/room-state.ts'
+import { stateChangesOf } from '../../../streams/event-rows.ts'
 import type { StreamHub } from '../../../streams/stream-hub.ts'
 import { cacheOfEntries } from '../../../util/lru-cache.ts'
 import type { StoredEvent } from '../../events/event-reader.ts'
@@ -70,8 +71,10 @@ export class RoomViews {
   constructor(deps: { database: Database; hub: StreamHub }) {
     this.#database = deps.database
     deps.hub.onRow('events', (row) => {
-      if (row.type === 'm.room.history_visibility' || row.redacts !== undefined) this.#rooms.delete(row.roomId)
-      else if (row.membership !== undefined && row.stateKey !== undefined) this.#rooms.get(row.roomId)?.delete(row.stateKey)
+      const changes = stateChangesOf(row)
+      if (row.redacts !== undefined || changes.some((change) => change.type === 'm.room.history_visibility'))
+        this.#rooms.delete(row.roomId)
+      else for (const { type, stateKey } of changes) if (type === 'm.room.member') this.#rooms.get(row.roomId)?.delete(stateKey)
     })
     deps.hub.onReset('events', () => this.#rooms.clear())
   }

@@ -71,12 +71,18 @@ export function makeConnector(
     }
     throw unreachable(route, last)
   }
-  return (_options, callback) => {
-    connect().then(
-      (socket) => callback(null, socket),
-      (error: unknown) => callback(error as Error, null),
-    )
+  return (_options, callback) => void settle(connect(), callback)
+}
+
+async function settle(connecting: Promise<Socket | TLSSocket>, callback: buildConnector.Callback): Promise<void> {
+  let socket: Socket | TLSSocket
+  try {
+    socket = await connecting
+  } catch (error) {
+    callback(error as Error, null)
+    return
   }
+  callback(null, socket)
 }
 
 async function findAllowedAddresses(

@@ -1,4 +1,4 @@
-import { Type } from 'typebox'
+import { Type } from '../../util/schema.ts'
 import { parseServerName } from '../../protocol/ids.ts'
 import type { NotaryQuestion } from '../../services/federation/key-notary.ts'
 import { clientEndpoint } from '../client/client-endpoint.ts'

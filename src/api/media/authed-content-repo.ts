@@ -1,8 +1,8 @@
 import { clientEndpoint } from '../client/client-endpoint.ts'
-import { downloadQuery, mediaParams, namedMediaParams, thumbnailQuery } from './content-repo.ts'
-import { sendDownload, sendThumbnail } from './send-media.ts'
+import { downloadQuery, mediaHandlers, mediaParams, namedMediaParams, thumbnailQuery } from './send-media.ts'
 
 const MEDIA = { resource: 'media', group: 'media' } as const
+const { download, thumbnail } = mediaHandlers({ isAuthenticated: true })
 
 /** The path, and where MSC3916 stood while it was unstable. */
 function authedPaths(path: string): { path: string; otherPaths: string[] } {
@@ -18,8 +18,7 @@ export const getContentAuthed = clientEndpoint({
   auth: 'guest',
   params: mediaParams,
   query: downloadQuery,
-  handler: ({ params, query, request }, ctx) =>
-    sendDownload(ctx, request, { ...params, timeoutMs: query.timeout_ms, isAuthenticated: true }),
+  handler: download,
 })
 
 /** Downloads media under another name. Errors: M_NOT_FOUND, M_NOT_YET_UPLOADED. Spec: authed-content-repo.yaml. */
@@ -31,8 +30,7 @@ export const getContentOverrideNameAuthed = clientEndpoint({
   auth: 'guest',
   params: namedMediaParams,
   query: downloadQuery,
-  handler: ({ params, query, request }, ctx) =>
-    sendDownload(ctx, request, { ...params, timeoutMs: query.timeout_ms, isAuthenticated: true }),
+  handler: download,
 })
 
 /** A thumbnail of media. Errors: M_NOT_FOUND, M_UNKNOWN 400, M_TOO_LARGE, M_NOT_YET_UPLOADED. Spec: authed-content-repo.yaml. */
@@ -44,16 +42,7 @@ export const getContentThumbnailAuthed = clientEndpoint({
   auth: 'guest',
   params: mediaParams,
   query: thumbnailQuery,
-  async handler({ params, query, request }, ctx) {
-    const size = { width: query.width, height: query.height, method: query.method ?? 'scale' }
-    return sendThumbnail(ctx, request, {
-      ...params,
-      size,
-      isAnimated: query.animated ?? false,
-      timeoutMs: query.timeout_ms,
-      isAuthenticated: true,
-    })
-  },
+  handler: thumbnail,
 })
 
 /** Tells how large uploads may be. Spec: authed-content-repo.yaml. */

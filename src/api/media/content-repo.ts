@@ -1,25 +1,10 @@
 import type { HttpRequest } from '../../http/endpoint.ts'
 import type { UploadRequest } from '../../services/media/media-repository.ts'
-import { Type } from '../../util/schema.ts'
 import { clientEndpoint } from '../client/client-endpoint.ts'
-import { sendDownload, sendThumbnail } from './send-media.ts'
+import { downloadQuery, mediaHandlers, mediaParams, namedMediaParams, thumbnailQuery } from './send-media.ts'
 
 const MEDIA = { resource: 'media', group: 'media' } as const
-
-/** Path parameters of media. */
-export const mediaParams = Type.Object({ serverName: Type.String(), mediaId: Type.String() })
-/** Path parameters of media with another name for the file. */
-export const namedMediaParams = Type.Object({ serverName: Type.String(), mediaId: Type.String(), fileName: Type.String() })
-/** Query of downloads. */
-export const downloadQuery = Type.Object({ timeout_ms: Type.Optional(Type.Integer()) })
-/** Query of thumbnails. */
-export const thumbnailQuery = Type.Object({
-  width: Type.Integer(),
-  height: Type.Integer(),
-  method: Type.Optional(Type.Union([Type.Literal('crop'), Type.Literal('scale')])),
-  animated: Type.Optional(Type.Boolean()),
-  timeout_ms: Type.Optional(Type.Integer()),
-})
+const { download, thumbnail } = mediaHandlers({ isAuthenticated: false })
 
 /** The current path of the old media API, and its historical ones. */
 function mediaPaths(path: string): { path: string; otherPaths: string[] } {
@@ -84,8 +69,7 @@ export const getContent = clientEndpoint({
   auth: 'none',
   params: mediaParams,
   query: downloadQuery,
-  handler: ({ params, query, request }, ctx) =>
-    sendDownload(ctx, request, { ...params, timeoutMs: query.timeout_ms, isAuthenticated: false }),
+  handler: download,
 })
 
 /** Like `getContent`, under another name. Spec: content-repo.yaml. */
@@ -97,8 +81,7 @@ export const getContentOverrideName = clientEndpoint({
   auth: 'none',
   params: namedMediaParams,
   query: downloadQuery,
-  handler: ({ params, query, request }, ctx) =>
-    sendDownload(ctx, request, { ...params, timeoutMs: query.timeout_ms, isAuthenticated: false }),
+  handler: download,
 })
 
 /** A thumbnail of media that may be had without an access token. Errors: M_NOT_FOUND, M_UNKNOWN, M_TOO_LARGE. Spec: content-repo.yaml. */
@@ -110,16 +93,7 @@ export const getContentThumbnail = clientEndpoint({
   auth: 'none',
   params: mediaParams,
   query: thumbnailQuery,
-  async handler({ params, query, request }, ctx) {
-    const size = { width: query.width, height: query.height, method: query.method ?? 'scale' }
-    return sendThumbnail(ctx, request, {
-      ...params,
-      size,
-      isAnimated: query.animated ?? false,
-      timeoutMs: query.timeout_ms,
-      isAuthenticated: false,
-    })
-  },
+  handler: thumbnail,
 })
 
 /** Tells how large uploads may be. Spec: content-repo.yaml. */

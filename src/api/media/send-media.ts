@@ -1,8 +1,10 @@
+import type { Static } from 'typebox'
 import type { HttpRequest, HttpResponse } from '../../http/endpoint.ts'
 import type { FoundMedia, MediaRepository } from '../../services/media/media-repository.ts'
 import type { OpenMedia } from '../../services/media/media-store.ts'
 import type { Thumbnails } from '../../services/media/thumbnails.ts'
 import type { ThumbnailSize } from '../../services/media/thumbnail-sizes.ts'
+import { Type } from '../../util/schema.ts'
 import { ClientResponse } from '../client/client-endpoint.ts'
 import { matchesEtag, mediaHeaders, parseRange } from './media-headers.ts'
 
@@ -11,8 +13,50 @@ interface MediaServices {
   readonly thumbnails: Thumbnails
 }
 
+const timeout = { timeout_ms: Type.Optional(Type.Integer()) }
+
+/** Path parameters of media. */
+export const mediaParams = Type.Object({ serverName: Type.String(), mediaId: Type.String() })
+/** Path parameters of media with another name for the file. */
+export const namedMediaParams = Type.Object({ serverName: Type.String(), mediaId: Type.String(), fileName: Type.String() })
+/** Query of downloads. */
+export const downloadQuery = Type.Object(timeout)
+/** Query of thumbnails. */
+export const thumbnailQuery = Type.Object({
+  ...timeout,
+  width: Type.Integer(),
+  height: Type.Integer(),
+  method: Type.Optional(Type.Union([Type.Literal('crop'), Type.Literal('scale')])),
+  animated: Type.Optional(Type.Boolean()),
+})
+
+interface Lookup<Query> {
+  readonly params: { readonly serverName: string; readonly mediaId: string; readonly fileName?: string }
+  readonly query: Query
+  readonly request: HttpRequest
+}
+
+/** The two handlers that the endpoints with access token and the old ones share. */
+export function mediaHandlers({ isAuthenticated }: { readonly isAuthenticated: boolean }): {
+  readonly download: (lookup: Lookup<Static<typeof downloadQuery>>, services: MediaServices) => Promise<ClientResponse>
+  readonly thumbnail: (lookup: Lookup<Static<typeof thumbnailQuery>>, services: MediaServices) => Promise<ClientResponse>
+} {
+  return {
+    download: ({ params, query, request }, services) =>
+      sendDownload(services, request, { ...params, timeoutMs: query.timeout_ms, isAuthenticated }),
+    thumbnail: ({ params, query, request }, services) =>
+      sendThumbnail(services, request, {
+        ...params,
+        size: { width: query.width, height: query.height, method: query.method ?? 'scale' },
+        isAnimated: query.animated ?? false,
+        timeoutMs: query.timeout_ms,
+        isAuthenticated,
+      }),
+  }
+}
+
 /** What a download names. */
-export interface MediaTarget {
+interface MediaTarget {
   readonly serverName: string
   readonly mediaId: string
   readonly timeoutMs: number | undefined
@@ -21,7 +65,7 @@ export interface MediaTarget {
 }
 
 /** Answers a download: all of it, a range of it, or 304 where the client has it. */
-export async function sendDownload(
+async function sendDownload(
   services: MediaServices,
   request: HttpRequest,
   target: MediaTarget & { fileName?: string },
@@ -60,7 +104,7 @@ async function sendBytes(
 }
 
 /** Answers with a thumbnail, made now if need be. */
-export async function sendThumbnail(
+async function sendThumbnail(
   services: MediaServices,
   request: HttpRequest,
   target: MediaTarget & { size: ThumbnailSize; isAnimated: boolean },

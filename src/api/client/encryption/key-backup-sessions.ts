@@ -16,17 +16,25 @@ const UNSTABLE_KEYS_PATH = '/_matrix/client/unstable/room_keys/keys'
 const query = Type.Object({ version: Type.String() })
 const roomParams = Type.Object({ roomId: Type.String() })
 const sessionParams = Type.Object({ roomId: Type.String(), sessionId: Type.String() })
+const PARTS = { all: '', room: '/:roomId', session: '/:roomId/:sessionId' } as const
+
+/** What the endpoints have in common: where they stand, who may ask, and that they name the version. */
+function ofBackup(part: keyof typeof PARTS) {
+  return {
+    path: KEYS_PATH + PARTS[part],
+    otherPaths: [UNSTABLE_KEYS_PATH + PARTS[part]],
+    group: 'encryption',
+    auth: 'user',
+    query,
+  } as const
+}
 
 /** Stores one key. Errors: M_NOT_FOUND, M_WRONG_ROOM_KEYS_VERSION, M_INVALID_PARAM. Spec: key_backup.yaml. */
 export const putRoomKeyBySessionId = clientEndpoint({
   operationId: 'putRoomKeyBySessionId',
   method: 'PUT',
-  path: `${KEYS_PATH}/:roomId/:sessionId`,
-  otherPaths: [`${UNSTABLE_KEYS_PATH}/:roomId/:sessionId`],
-  group: 'encryption',
-  auth: 'user',
+  ...ofBackup('session'),
   params: sessionParams,
-  query,
   body: Type.Object({}),
   async handler({ params, query: { version }, body, requester }, ctx) {
     const rooms = { [params.roomId]: { sessions: Object.fromEntries([[params.sessionId, body as JsonObject]]) } }
@@ -38,13 +46,9 @@ export const putRoomKeyBySessionId = clientEndpoint({
 export const putRoomKeysByRoomId = clientEndpoint({
   operationId: 'putRoomKeysByRoomId',
   method: 'PUT',
-  path: `${KEYS_PATH}/:roomId`,
-  otherPaths: [`${UNSTABLE_KEYS_PATH}/:roomId`],
-  group: 'encryption',
-  auth: 'user',
+  ...ofBackup('room'),
   bodyBytesMax: BODY_BYTES_MAX,
   params: roomParams,
-  query,
   body: Type.Object({ sessions: Type.Object({}) }),
   async handler({ params, query: { version }, body, requester }, ctx) {
     return ctx.keyBackups.putSessions({ userId: requester.userId, version }, { [params.roomId]: body as JsonObject })
@@ -55,12 +59,8 @@ export const putRoomKeysByRoomId = clientEndpoint({
 export const putRoomKeys = clientEndpoint({
   operationId: 'putRoomKeys',
   method: 'PUT',
-  path: KEYS_PATH,
-  otherPaths: [UNSTABLE_KEYS_PATH],
-  group: 'encryption',
-  auth: 'user',
+  ...ofBackup('all'),
   bodyBytesMax: BODY_BYTES_MAX,
-  query,
   body: Type.Object({ rooms: Type.Object({}) }),
   async handler({ query: { version }, body, requester }, ctx) {
     return ctx.keyBackups.putSessions({ userId: requester.userId, version }, body.rooms as JsonObject)
@@ -71,12 +71,8 @@ export const putRoomKeys = clientEndpoint({
 export const getRoomKeyBySessionId = clientEndpoint({
   operationId: 'getRoomKeyBySessionId',
   method: 'GET',
-  path: `${KEYS_PATH}/:roomId/:sessionId`,
-  otherPaths: [`${UNSTABLE_KEYS_PATH}/:roomId/:sessionId`],
-  group: 'encryption',
-  auth: 'user',
+  ...ofBackup('session'),
   params: sessionParams,
-  query,
   async handler({ params, query: { version }, requester }, ctx) {
     for await (const [row] of ctx.keyBackups.getSessions({ userId: requester.userId, version, ...params })) {
       if (row) return new SerializedJson(serializeSession(row))
@@ -89,12 +85,8 @@ export const getRoomKeyBySessionId = clientEndpoint({
 export const getRoomKeysByRoomId = clientEndpoint({
   operationId: 'getRoomKeysByRoomId',
   method: 'GET',
-  path: `${KEYS_PATH}/:roomId`,
-  otherPaths: [`${UNSTABLE_KEYS_PATH}/:roomId`],
-  group: 'encryption',
-  auth: 'user',
+  ...ofBackup('room'),
   params: roomParams,
-  query,
   async handler({ params, query: { version }, requester }, ctx) {
     return streamJson(ctx.keyBackups.getSessions({ userId: requester.userId, version, roomId: params.roomId }), serializeRoom)
   },
@@ -104,11 +96,7 @@ export const getRoomKeysByRoomId = clientEndpoint({
 export const getRoomKeys = clientEndpoint({
   operationId: 'getRoomKeys',
   method: 'GET',
-  path: KEYS_PATH,
-  otherPaths: [UNSTABLE_KEYS_PATH],
-  group: 'encryption',
-  auth: 'user',
-  query,
+  ...ofBackup('all'),
   async handler({ query: { version }, requester }, ctx) {
     return streamJson(ctx.keyBackups.getSessions({ userId: requester.userId, version }), serializeRooms)
   },
@@ -118,12 +106,8 @@ export const getRoomKeys = clientEndpoint({
 export const deleteRoomKeyBySessionId = clientEndpoint({
   operationId: 'deleteRoomKeyBySessionId',
   method: 'DELETE',
-  path: `${KEYS_PATH}/:roomId/:sessionId`,
-  otherPaths: [`${UNSTABLE_KEYS_PATH}/:roomId/:sessionId`],
-  group: 'encryption',
-  auth: 'user',
+  ...ofBackup('session'),
   params: sessionParams,
-  query,
   async handler({ params, query: { version }, requester }, ctx) {
     return ctx.keyBackups.deleteSessions({ userId: requester.userId, version, ...params })
   },
@@ -133,12 +117,8 @@ export const deleteRoomKeyBySessionId = clientEndpoint({
 export const deleteRoomKeysByRoomId = clientEndpoint({
   operationId: 'deleteRoomKeysByRoomId',
   method: 'DELETE',
-  path: `${KEYS_PATH}/:roomId`,
-  otherPaths: [`${UNSTABLE_KEYS_PATH}/:roomId`],
-  group: 'encryption',
-  auth: 'user',
+  ...ofBackup('room'),
   params: roomParams,
-  query,
   async handler({ params, query: { version }, requester }, ctx) {
     return ctx.keyBackups.deleteSessions({ userId: requester.userId, version, roomId: params.roomId })
   },
@@ -148,11 +128,7 @@ export const deleteRoomKeysByRoomId = clientEndpoint({
 export const deleteRoomKeys = clientEndpoint({
   operationId: 'deleteRoomKeys',
   method: 'DELETE',
-  path: KEYS_PATH,
-  otherPaths: [UNSTABLE_KEYS_PATH],
-  group: 'encryption',
-  auth: 'user',
-  query,
+  ...ofBackup('all'),
   async handler({ query: { version }, requester }, ctx) {
     return ctx.keyBackups.deleteSessions({ userId: requester.userId, version })
   },

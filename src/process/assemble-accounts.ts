@@ -122,6 +122,7 @@ function assembleDevices(core: Core): Pick<
   const { config, database, hub, clock, random, logger } = core
   const deleteDeviceHooks: DeleteDeviceHook[] = []
   const caches = new CacheInvalidation({ database, hub, committer: core.committer('caches'), clock })
+  core.memberships.setCaches(caches)
   const lastSeen = new LastSeen({
     database,
     clock,

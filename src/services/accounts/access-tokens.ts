@@ -39,6 +39,7 @@ interface Load {
  */
 export class AccessTokens implements Authenticator {
   readonly #database: Database
+  readonly #caches: CacheInvalidation
   readonly #clock: Clock
   readonly #lastSeen: LastSeen
   readonly #tracksPuppeteers: boolean
@@ -57,6 +58,7 @@ export class AccessTokens implements Authenticator {
     tracksPuppeteers: boolean
   }) {
     this.#database = deps.database
+    this.#caches = deps.caches
     this.#clock = deps.clock
     this.#lastSeen = deps.lastSeen
     this.#tracksPuppeteers = deps.tracksPuppeteers
@@ -122,7 +124,7 @@ export class AccessTokens implements Authenticator {
     await this.#database.transaction('use_refreshed_token', async (tx) => {
       await Promise.all([markAccessTokenUsed(tx, accessTokenId), deletePredecessors(tx, refreshTokenId)])
     })
-    this.forgetUser(userId)
+    await this.#caches.forget(ACCESS_TOKENS_CACHE, [userId])
   }
 
   #index(userId: UserId, token: string): void {

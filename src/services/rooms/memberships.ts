@@ -1,11 +1,13 @@
 import type { EventId, RoomId, UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
 import { forgetMembership, getMembershipsOfRoom, getMembershipsOfUser } from '../../storage/tables/memberships.ts'
+import type { CacheInvalidation } from '../../streams/cache-invalidation.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import { memberChangesOf } from '../../streams/event-rows.ts'
 import type { StateChange, StreamPosition } from '../../streams/streams.ts'
 import { cacheOfEntries } from '../../util/lru-cache.ts'
 
+const CACHE = 'memberships'
 const USERS_MAX = 50_000
 const ROOMS_MAX = 5_000
 
@@ -27,6 +29,8 @@ export class Memberships {
   readonly #byUser = cacheOfEntries<UserId, Promise<Map<RoomId, Membership>>>(USERS_MAX)
   readonly #byRoom = cacheOfEntries<RoomId, Promise<Map<UserId, string>>>(ROOMS_MAX)
 
+  #caches: CacheInvalidation | undefined
+
   constructor(deps: { database: Database; hub: StreamHub }) {
     this.#database = deps.database
     deps.hub.onRow('events', (row, position) => {
@@ -35,6 +39,15 @@ export class Memberships {
     deps.hub.onReset('events', () => {
       this.#byUser.clear()
       this.#byRoom.clear()
+    })
+  }
+
+  /** Says how other processes are told of what is no row of the events stream: forgotten rooms. */
+  setCaches(caches: CacheInvalidation): void {
+    this.#caches = caches
+    caches.onForget(CACHE, (userIds) => {
+      if (userIds === null) this.#byUser.clear()
+      else for (const userId of userIds) this.#byUser.delete(userId as UserId)
     })
   }
 
@@ -152,6 +165,7 @@ export class Memberships {
   async forget(userId: UserId, roomId: RoomId): Promise<boolean> {
     const done = await forgetMembership(this.#database, { roomId, userId })
     this.#byUser.delete(userId)
+    await this.#caches?.forget(CACHE, [userId])
     return done
   }
 }

@@ -48,7 +48,10 @@ export class PeerAnswer {
   }
 }
 
-/** Returns the JSON of a 200, a PeerAnswer, or undefined when it writes to `request.response` itself. */
+/** What a handler returns that leaves the request to an earlier one. */
+export const PASS_ON = Symbol('another handler answers')
+
+/** Returns the JSON of a 200, a PeerAnswer, PASS_ON, or undefined when it writes to `request.response` itself. */
 export type PeerHandler = (request: PeerRequest) => unknown
 
 interface Route {
@@ -222,14 +225,18 @@ export class TestPeer implements AsyncDisposable {
     const url = incoming.url ?? '/'
     const { pathname, searchParams } = new URL(url, this.url)
     const method = incoming.method ?? 'GET'
-    const route = this.#routes.find((candidate) => candidate.method === method && candidate.pattern.test(pathname))
-    const captures = (route?.pattern.exec(pathname) ?? []).slice(1).map((part) => decodeURIComponent(part ?? ''))
+    const routes = this.#routes.filter((candidate) => candidate.method === method && candidate.pattern.test(pathname))
     const body = parseBody(bytes) as JsonObject | undefined
     const { headers } = incoming
-    const asked: PeerRequest = { method, url, path: pathname, query: searchParams, captures, headers, bytes, body, response }
+    const asked: PeerRequest = { method, url, path: pathname, query: searchParams, captures: [], headers, bytes, body, response }
     this.requests.push(asked)
-    const unknown = new PeerAnswer(404, { errcode: 'M_UNRECOGNIZED', error: 'Unrecognized request' })
-    const answer = route ? await route.handler(asked) : unknown
+    let answer: unknown = PASS_ON
+    for (const { pattern, handler } of routes) {
+      const captures = (pattern.exec(pathname) ?? []).slice(1).map((part) => decodeURIComponent(part ?? ''))
+      answer = await handler({ ...asked, captures })
+      if (answer !== PASS_ON) break
+    }
+    if (answer === PASS_ON) answer = new PeerAnswer(404, { errcode: 'M_UNRECOGNIZED', error: 'Unrecognized request' })
     if (answer === undefined) return
     const { status, body: content, headers: extra } = answer instanceof PeerAnswer ? answer : new PeerAnswer(200, answer)
     response.writeHead(status, { 'content-type': 'application/json', ...extra })

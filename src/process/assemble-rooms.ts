@@ -1,4 +1,5 @@
 import type { EventsWriter } from '../services/events/event-intent.ts'
+import type { ForeignEventsWriter } from '../services/events/foreign-events.ts'
 import { EventPersister } from '../services/events/event-persister.ts'
 import { readEventsStream } from '../services/events/event-stream-reader.ts'
 import { NidAllocator } from '../services/events/nid-allocator.ts'
@@ -10,12 +11,14 @@ import type { Core } from './assemble-core.ts'
 export interface RoomServices {
   readonly models: RoomModels
   readonly writer: EventsWriter
+  /** Appends what other servers made. */
+  readonly foreign: ForeignEventsWriter
   /** Waits until everything that was accepted is committed or refused. */
   drain(): Promise<void>
 }
 
 export function assembleRooms(core: Core, deps: { pushActions: PushActionCalculator }): RoomServices {
-  const { database, hub, clock, random, serverName, signingKey, events } = core
+  const { database, hub, clock, random, serverName, signingKey, events, logger } = core
   const models = new RoomModels({ database, cacheFactor: core.cacheFactor })
   const nids = new NidAllocator({ database })
   readEventsStream(hub, database)
@@ -30,6 +33,8 @@ export function assembleRooms(core: Core, deps: { pushActions: PushActionCalcula
     random,
     serverName,
     signingKey,
+    // Members, power levels or join rules that nobody took away: a sign of a hostile or broken history.
+    onStateReset: (reset) => logger.warn('A state resolution dropped state that no event took away', { ...reset }),
   })
-  return { models, writer, drain: () => writer.drain() }
+  return { models, writer, foreign: writer, drain: () => writer.drain() }
 }

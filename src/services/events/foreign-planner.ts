@@ -133,6 +133,7 @@ export class ForeignPlanner {
     // The sender's own slots and power levels are alike in all states, or the event is not made.
     const built = build(draft.lookup)
     if (!built) return undefined
+    await loadMissing(this.#deps.database, draft, built.event.authEventIds)
     const verdict = await this.#judge(draft, built.event, { before, isNext }, 'append', loadEvents)
     if ((verdict.flags & ~EVENT_FLAGS.hidden) !== 0) return undefined
     const facts = {

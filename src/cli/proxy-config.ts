@@ -26,7 +26,7 @@ const FLAGS = {
     type: 'string',
     multiple: true,
     value: 'PORT',
-    doc: 'Port or address:port to listen on; may be given again. By default 443 and 8448 with TLS, else 8080.',
+    doc: 'Port or address:port to listen on; may be given again. By default 443 and 8448 with TLS, else 8080. `http:` before it: without TLS.',
   },
   pool: {
     type: 'string',

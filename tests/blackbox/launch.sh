@@ -6,6 +6,7 @@
 # Gets SERVER_NAME, POD_ROOT (all state goes below it), POD_IP, and the suite's authority in
 # $POD_ROOT/complement/ca/ca.{crt,key}. Serves HTTP on 8008 and HTTPS on 8448.
 #
+# LAUNCH_MODE          `workers`: eight processes with Redis behind nginx; else one process
 # LAUNCH_LOG_LEVEL     lowest level that is logged (default WARNING)
 # LAUNCH_ROOM_VERSION  default room version (default 11: suites count on creators standing in the power levels)
 # LAUNCH_EXTRA_CONFIG  YAML that is put at the end of the configuration
@@ -16,8 +17,11 @@ here=$(cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")" && pwd)
 program=$(readlink -f "$here/../../bin/ganglion")
 ca=$POD_ROOT/complement/ca
 data=$POD_ROOT/data
+# Sockets have short paths only.
+sockets=$POD_ROOT/run
 ready=$POD_ROOT/run/ready
-mkdir -p "$data" "$POD_ROOT/run"
+mode=${LAUNCH_MODE:-monolith}
+mkdir -p "$data" "$sockets"
 rm -f "$ready"
 
 # A certificate for our name, signed by the suite's authority; each run of the suite has another authority.
@@ -44,6 +48,60 @@ appservice_files() {
   [ -z "$found" ] || printf 'app_service_config_files:\n%s' "$found"
 }
 
+monolith_config() {
+  cat << YAML
+listeners:
+  - { port: 8008, type: http, tls: false, bind_addresses: ["0.0.0.0"], resources: [{ names: [client, federation] }] }
+  - { port: 8448, type: http, tls: true, bind_addresses: ["0.0.0.0"], resources: [{ names: [client, federation] }] }
+YAML
+}
+
+# Arguments: name of the process, resources for clients and servers (none: it has no such listener).
+listener_list() {
+  printf '  - { path: "%s/%s.r", type: http, resources: [{ names: [replication] }] }\n' "$sockets" "$1"
+  [ -z "$2" ] || printf '  - { path: "%s/%s.s", type: http, x_forwarded: true, resources: [{ names: [%s] }] }\n' "$sockets" "$1" "$2"
+}
+
+workers_config() {
+  local name stream
+  printf 'listeners:\n'
+  listener_list main 'client, federation'
+  printf 'instance_map:\n'
+  for name in main $workers; do printf '  %s: { path: "%s/%s.r" }\n' "$name" "$sockets" "$name"; done
+  printf 'stream_writers:\n  events: [persister1, persister2]\n'
+  for stream in typing to_device account_data receipts presence push_rules device_lists; do printf '  %s: streams1\n' "$stream"; done
+  cat << YAML
+redis: { enabled: true, path: "$sockets/redis" }
+worker_replication_secret: blackbox
+worker_log_config: "$data/log.yaml"
+run_background_tasks_on: background1
+update_user_directory_from_worker: background1
+notify_appservices_from_worker: background1
+pusher_instances: [background1]
+federation_sender_instances: [background1]
+media_instance_running_background_jobs: media1
+enable_media_repo: false
+YAML
+}
+
+write_workers() {
+  local name app resources more
+  rm -rf "$data/workers"
+  mkdir "$data/workers"
+  for name in $workers; do
+    app=generic_worker resources='client, federation' more=
+    case $name in
+      persister* | background*) resources= ;;
+      streams*) resources=client ;;
+      media*) app=media_repository resources=media more='enable_media_repo: true' ;;
+    esac
+    {
+      printf 'worker_app: synapse.app.%s\nworker_name: %s\n%s\nworker_listeners:\n' "$app" "$name" "$more"
+      listener_list "$name" "$resources"
+    } > "$data/workers/$name.yaml"
+  done
+}
+
 write_config() {
   cat > "$data/log.yaml" << YAML
 version: 1
@@ -64,9 +122,7 @@ tls_private_key_path: "$data/tls.key"
 macaroon_secret_key: "blackbox"
 report_stats: false
 
-listeners:
-  - { port: 8008, type: http, tls: false, bind_addresses: ["0.0.0.0"], resources: [{ names: [client, federation] }] }
-  - { port: 8448, type: http, tls: true, bind_addresses: ["0.0.0.0"], resources: [{ names: [client, federation] }] }
+$("${mode}_config")
 
 database: { name: embedded, data_directory: "$data/postgres" }
 media_store_path: "$data/media"
@@ -126,18 +182,54 @@ answers() {
   [[ $status == *' 200 '* ]]
 }
 
+start_monolith() {
+  "$program" homeserver -c "$data/homeserver.yaml" &
+  server=$!
+}
+
+start_workers() {
+  write_workers
+  rm -f "$sockets"/*.[rs] "$sockets/redis" "$sockets/all-run"
+  redis-server --port 0 --unixsocket "$sockets/redis" --save '' --appendonly no --dir "$data" --loglevel warning &
+  helpers+=($!)
+  # It prints where the server listens when all processes are ready.
+  "$program" up -c "$data/homeserver.yaml" -a "$data/workers" > >(pass_on) 2>&1 &
+  server=$!
+  # Its temporary folders are below our own.
+  mkdir -p "$data/nginx"
+  "$program" proxy-config nginx -c "$data/homeserver.yaml" -a "$data/workers" --with-tls "$data/tls.crt" "$data/tls.key" \
+    --listen http:8008 --listen 8448 |
+    sed "s|^http {|&$(printf " %s_temp_path $data/nginx/%s;" client_body client_body proxy proxy fastcgi fastcgi uwsgi uwsgi scgi scgi)|
+      s|^worker_processes .*|worker_processes 1;|" > "$data/nginx.conf"
+  nginx -p "$data/nginx" -c "$data/nginx.conf" -e stderr \
+    -g "daemon off; pid $data/nginx/pid; error_log stderr error;$([ "$(id -u)" != 0 ] || printf ' user root;')" &
+  helpers+=($!)
+}
+
+pass_on() {
+  local line
+  while IFS= read -r line; do
+    printf '%s\n' "$line"
+    [[ $line != 'listening on '* ]] || touch "$sockets/all-run"
+  done
+}
+
+all_run() {
+  [ "$mode" = monolith ] || [ -e "$sockets/all-run" ]
+}
+
+workers='generic1 generic2 persister1 persister2 streams1 media1 background1'
+helpers=()
 make_certificate
 make_signing_key
 write_config
-
-"$program" homeserver -c "$data/homeserver.yaml" &
-server=$!
+"start_$mode"
 # bash runs a trap only after the command in the foreground has ended, so the server runs in the background.
 stopping=
 trap 'stopping=yes; kill -TERM "$server" 2> /dev/null || true' TERM INT
 
 while kill -0 "$server" 2> /dev/null; do
-  if answers; then
+  if all_run && answers; then
     touch "$ready"
     break
   fi
@@ -151,4 +243,5 @@ if [ -n "$stopping" ] && [ "$status" -gt 128 ]; then
   status=0
   wait "$server" || status=$?
 fi
+[ ${#helpers[@]} = 0 ] || kill -TERM "${helpers[@]}" 2> /dev/null || true
 exit "$status"

@@ -26,6 +26,29 @@ test("proxy-config prints each proxy's configuration, for the ports and certific
   expect(run('proxy-config', 'nginx', '-a', topology.workers, '--fragment').stdout).not.toMatch(/^(http|events) \{/m)
 })
 
+test('single addresses may go without TLS', () => {
+  const args = [
+    '-a',
+    topology.workers,
+    '--with-tls',
+    '/etc/cert.pem',
+    '/etc/key.pem',
+    '--listen',
+    'http:8008',
+    '--listen',
+    '8448',
+  ]
+  const nginx = run('proxy-config', 'nginx', ...args)
+  expect(nginx.stdout).toContain('listen 8008;')
+  expect(nginx.stdout).toContain('listen 8448 ssl http2;')
+  const haproxy = run('proxy-config', 'haproxy', ...args)
+  expect(haproxy.stdout).toMatch(/^ *bind :8008$/m)
+  expect(haproxy.stdout).toContain('bind :8448 ssl crt /etc/cert.pem')
+  const caddy = run('proxy-config', 'caddy', ...args)
+  expect(caddy.stdout).toContain('http://:8008 {')
+  expect(caddy.stdout).toContain('https://:8448 {')
+})
+
 test('the Caddyfile has a pool for each upstream and a rule for each route, and its braces match', () => {
   const { status, stdout } = run('proxy-config', 'caddy', '-a', topology.workers, '--with-tls', '/etc/cert.pem', '/etc/key.pem')
   expect(status).toBe(0)

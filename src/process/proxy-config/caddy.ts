@@ -1,6 +1,6 @@
 import type { Balance } from '../../api/endpoint-groups.ts'
 import type { ProxyMember } from './members.ts'
-import type { PooledRoute, ProxyModel, ProxyPool } from './model.ts'
+import type { PooledRoute, ProxyAddress, ProxyModel, ProxyPool } from './model.ts'
 import { PUBLIC_PATTERN, ROOM_OF_PATH, UPLOAD_PATTERN, USER_OF_TOKEN } from './routes.ts'
 import { ERRORS_OF_PROXY, LONG_POLL_TIMEOUT_S, OTHER_BODY_BYTES_MAX, PRIVATE_HEADERS, REQUEST_TIMEOUT_S } from './settings.ts'
 
@@ -17,19 +17,32 @@ const POLICY: Readonly<Record<Balance, string>> = {
 export function writeCaddy(model: ProxyModel): string {
   return `${[
     ...model.pools.flatMap(snippet),
-    `${model.listen.map((address) => siteAddress(address, model)).join(', ')} {`,
-    ...(model.tls ? [`    tls ${model.tls.certificate} ${model.tls.key}`] : []),
+    '(ganglion) {',
     '    # In this order, whatever Caddy would do first by itself.',
     '    route {',
     ...[...keys(), ...guards(model), ...model.routes.flatMap(handle)].map((line) => `        ${line}`),
     '    }',
     ...errors(),
     '}',
+    ...site(
+      model.listen.filter(({ isTls }) => !isTls),
+      [],
+    ),
+    ...site(
+      model.listen.filter(({ isTls }) => isTls),
+      model.tls ? [`    tls ${model.tls.certificate} ${model.tls.key}`] : [],
+    ),
   ].join('\n')}\n`
 }
 
-function siteAddress(address: string, { tls }: ProxyModel): string {
-  return `${tls ? 'https' : 'http'}://${/^[0-9]+$/.test(address) ? `:${address}` : address}`
+/** Addresses with TLS and without it cannot share a site. */
+function site(listen: readonly ProxyAddress[], settings: readonly string[]): string[] {
+  if (listen.length === 0) return []
+  return [`${listen.map(siteAddress).join(', ')} {`, ...settings, '    import ganglion', '}']
+}
+
+function siteAddress({ address, isTls }: ProxyAddress): string {
+  return `${isTls ? 'https' : 'http'}://${/^[0-9]+$/.test(address) ? `:${address}` : address}`
 }
 
 /** Caddy balances by headers: what the client sends in ours is thrown away. */

@@ -47,7 +47,8 @@ function frontend(model: ProxyModel): string[] {
       ? [`    # The key ${model.tls.key} must stand in the same file, or beside it as ${model.tls.certificate}.key`]
       : []),
     ...model.listen.map(
-      (address) => `    bind ${bindAddress(address)}${model.tls ? ` ssl crt ${model.tls.certificate} alpn h2,http/1.1` : ''}`,
+      ({ address, isTls }) =>
+        `    bind ${bindAddress(address)}${isTls ? ` ssl crt ${model.tls?.certificate ?? ''} alpn h2,http/1.1` : ''}`,
     ),
     '    http-request del-header X-Forwarded-For',
     '    http-request set-header X-Forwarded-Proto https if { ssl_fc }',

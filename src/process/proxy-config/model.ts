@@ -34,12 +34,19 @@ export interface ProxyModel {
   readonly pools: readonly ProxyPool[]
   /** Names that clients and servers call this server by. */
   readonly hosts: readonly string[]
-  readonly listen: readonly string[]
+  readonly listen: readonly ProxyAddress[]
   readonly tls: { readonly certificate: string; readonly key: string } | undefined
   readonly uploadBytesMax: number
 }
 
+/** Where the proxy listens: a port, or address:port. */
+export interface ProxyAddress {
+  readonly address: string
+  readonly isTls: boolean
+}
+
 export interface ProxyOptions {
+  /** Ports or address:port; `http:` before one of them means that it speaks no TLS though there is a certificate. */
   readonly listen: readonly string[]
   readonly tls?: { readonly certificate: string; readonly key: string }
   /** Processes for groups, as the admin wants them. */
@@ -47,6 +54,8 @@ export interface ProxyOptions {
   /** Leaves out the administration API. */
   readonly isAdminHidden?: boolean
 }
+
+const PLAIN_PREFIX = /^http:/
 
 // What the historical kinds of workers are for; all else is a generic worker. Synapse: docs/workers.md § Historical apps.
 const GROUPS_OF_APP: Readonly<Record<string, readonly EndpointGroupName[]>> = {
@@ -91,7 +100,10 @@ export function buildProxyModel(processes: readonly ServerProcess[], options: Pr
     hosts: [
       ...new Set([URL.parse(config?.server.publicBaseUrl ?? '')?.hostname ?? '', hostOfName(config?.server.serverName ?? '')]),
     ].filter((host) => host !== ''),
-    listen: options.listen,
+    listen: options.listen.map((text) => ({
+      address: text.replace(PLAIN_PREFIX, ''),
+      isTls: options.tls !== undefined && !PLAIN_PREFIX.test(text),
+    })),
     tls: options.tls,
     uploadBytesMax: config?.media.maxUploadSizeBytes ?? 0,
   }

@@ -102,7 +102,7 @@ function server(model: ProxyModel): string[] {
   const longPolls = [...new Set(model.routes.filter(({ pool }) => pool.isLongPoll).map(({ pattern }) => pattern))]
   return [
     'server {',
-    ...model.listen.map((address) => `    listen ${address}${model.tls ? ' ssl http2' : ''};`),
+    ...model.listen.map(({ address, isTls }) => `    listen ${address}${isTls ? ' ssl http2' : ''};`),
     `    server_name ${model.hosts.join(' ')};`,
     ...tls(model),
     '    # Queries may hold tokens, and the processes log requests themselves.',

@@ -1,6 +1,8 @@
 import { configHash, hasSecret } from '../config/topology.ts'
 import type { RoleName, Topology } from '../config/topology.ts'
 import type { RoomId } from '../protocol/ids.ts'
+import { RoutedConsumer, serveCatchUp } from '../api/replication/catch-up.ts'
+import type { Consumer } from '../api/replication/catch-up.ts'
 import { RoutedEventsWriter, servePersistEvents } from '../api/replication/persist-events.ts'
 import type { RoomOwners } from '../api/replication/persist-events.ts'
 import type { EventsWriter } from '../services/events/event-intent.ts'
@@ -9,6 +11,8 @@ import { serveMemberMethods } from '../replication/member-methods.ts'
 import { Members } from '../replication/members.ts'
 import { rendezvous } from '../replication/rendezvous.ts'
 import { RoleLeases } from '../replication/role-leases.ts'
+import type { RoleDefinition } from '../replication/role-turns.ts'
+import type { StreamName } from '../streams/streams.ts'
 import { RpcClient } from '../replication/rpc-client.ts'
 import { RpcServer } from '../replication/rpc-server.ts'
 import type { Transport } from '../replication/transport.ts'
@@ -26,14 +30,20 @@ export interface Cluster {
   readonly rpcServer: RpcServer
   readonly rpcClient: RpcClient
   readonly owners: RoomOwners
-  /** Instance names that hold a role by choice of the admin. Read anew each time: some announce themselves. */
-  preferredHolders(role: RoleName): readonly string[]
+  /** Adds work that one process does for all. Preferred are those that the configuration names for the role, or for `placedAs`. */
+  addRole(name: RoleName, work: RoleWork): void
+  addRole(name: string, work: RoleWork, options: { readonly placedAs: RoleName }): void
+  /** Makes known who follows streams under a role of that name; returns what catches up wherever the role is held. */
+  addConsumer(name: string, local: Consumer, streams: readonly StreamName[]): { catchUp(): Promise<void> }
   /** Joins the others and takes the roles that are this process's. After the listeners are open. */
   join(): Promise<void>
   /** Hands rooms and roles over to others. */
   leave(): Promise<void>
   stop(): Promise<void>
 }
+
+/** The work of a role; see RoleDefinition. */
+export type RoleWork = Pick<RoleDefinition, 'start' | 'stop' | 'shards'>
 
 /** Wires the process into its cluster. `resources` are what its listeners serve, for processes that look for somebody who does. */
 export function assembleCluster(
@@ -45,43 +55,17 @@ export function assembleCluster(
     readonly onReplaced: () => void
   },
 ): Cluster {
-  const { config, logger, clock, random, database, hub } = core
+  const { config, logger, clock, database, hub } = core
   const { topology } = deps
   const secret = hasSecret(config.workers) ? config.workers.workerReplicationSecret : undefined
-  const boot = makeUuid(random.bytes(16))
-  const transport = createTransport(config.workers, {
-    database,
-    options: deps.databaseOptions,
-    hub,
-    clock,
-    random,
-    self: { instance: topology.instance, boot },
-    secret,
-    onError: (error) => logger.warn('messages between processes fail', { error }),
-    serverName: core.serverName,
-    isAlone: topology.isMonolith,
-  })
-  const members = new Members({
-    database,
-    connection: deps.databaseOptions,
-    clock,
-    logger,
-    transport,
-    self: {
-      instance: topology.instance,
-      boot,
-      url: topology.url,
-      roles: [...topology.ownRoles, ...deps.resources.map(resourceRole)],
-      version: readVersion(),
-      schema: Number.parseInt(listMigrationFiles().at(-1) ?? '0', 10),
-      configHash: configHash(config),
-    },
-  })
+  const { transport, members } = assembleMembers(core, { ...deps, secret })
   const rpcServer = new RpcServer({ secret, logger })
   const rpcClient = new RpcClient({ members, server: rpcServer, clock, secret })
   serveMemberMethods(rpcServer, members)
   const leases = new RoleLeases({ database, members, clock, transport, logger, rpcClient, rpcServer })
   members.onReplaced(deps.onReplaced)
+  const consumers = new Map<string, Consumer>()
+  serveCatchUp(rpcServer, { hub, consumers })
   return {
     topology,
     transport,
@@ -90,10 +74,20 @@ export function assembleCluster(
     rpcServer,
     rpcClient,
     owners: new LiveRoomOwners({ members, topology }),
-    preferredHolders(role) {
-      const { preferred, isAnnounced } = topology.roles[role]
-      if (!isAnnounced) return preferred
-      return members.live().flatMap((member) => (member.roles.includes(role) ? [member.instance] : []))
+    addRole(name: string, work: RoleWork, options?: { readonly placedAs: RoleName }) {
+      const placement = topology.roles[options?.placedAs ?? (name as RoleName)]
+      leases.add({
+        ...work,
+        name,
+        // Read anew each time: in the old form of the configuration, holders announce themselves.
+        get preferred() {
+          return placement.isAnnounced ? listAnnounced(members, options?.placedAs ?? name) : placement.preferred
+        },
+      })
+    },
+    addConsumer(name, local, streams) {
+      consumers.set(name, local)
+      return new RoutedConsumer({ name, streams, local, hub, rpc: rpcClient, holder: () => leases.holderOf(name) })
     },
     async join() {
       await members.start()
@@ -127,6 +121,51 @@ export function routeEvents(core: Core, cluster: Cluster, persister: EventsWrite
     hub: core.hub,
     random: core.random,
   })
+}
+
+function assembleMembers(
+  { config, logger, clock, random, database, hub, serverName }: Core,
+  deps: {
+    readonly topology: Topology
+    readonly databaseOptions: DatabaseOptions
+    readonly resources: readonly string[]
+    readonly secret: string | undefined
+  },
+): { transport: Transport; members: Members } {
+  const { topology, secret } = deps
+  const self = { instance: topology.instance, boot: makeUuid(random.bytes(16)) }
+  const transport = createTransport(config.workers, {
+    database,
+    options: deps.databaseOptions,
+    hub,
+    clock,
+    random,
+    self,
+    secret,
+    onError: (error) => logger.warn('messages between processes fail', { error }),
+    serverName,
+    isAlone: topology.isMonolith,
+  })
+  const members = new Members({
+    database,
+    connection: deps.databaseOptions,
+    clock,
+    logger,
+    transport,
+    self: {
+      ...self,
+      url: topology.url,
+      roles: [...topology.ownRoles, ...deps.resources.map(resourceRole)],
+      version: readVersion(),
+      schema: Number.parseInt(listMigrationFiles().at(-1) ?? '0', 10),
+      configHash: configHash(config),
+    },
+  })
+  return { transport, members }
+}
+
+function listAnnounced(members: Members, role: string): string[] {
+  return members.live().flatMap((member) => (member.roles.includes(role) ? [member.instance] : []))
 }
 
 /** How a member's list of roles says that it serves a listener resource. */

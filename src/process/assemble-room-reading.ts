@@ -1,5 +1,3 @@
-import { RoutedConsumer } from '../api/replication/catch-up.ts'
-import type { Consumer } from '../api/replication/catch-up.ts'
 import { RelationBundles } from '../services/relations/relation-bundles.ts'
 import { Relations } from '../services/relations/relations.ts'
 import { PublicRooms } from '../services/rooms/public-rooms.ts'
@@ -49,7 +47,6 @@ interface RoomReadingDeps extends Pick<RoomSnapshotsDeps, 'receipts' | 'presence
   readonly directory: RoomDirectoryServices
   readonly accountData: AccountData
   readonly cluster: Cluster
-  readonly consumers: Map<string, Consumer>
 }
 
 export function assembleRoomReading(core: Core, deps: RoomReadingDeps): RoomReadingServices {
@@ -61,26 +58,13 @@ export function assembleRoomReading(core: Core, deps: RoomReadingDeps): RoomRead
   const roomMessages = new RoomMessages({ database, hub, access, views, pages, events, clientEvents, accountData })
   const roomCards = new RoomCards({ database, hub })
   const indexer = new SearchIndexer({ database, hub, background: core.background })
-  const { cluster, consumers } = deps
-  const { rpcClient: rpc, leases } = cluster
-  consumers.set('message_search', indexer)
-  const keeper = new RoutedConsumer({
-    name: 'message_search',
-    streams: ['events'],
-    local: indexer,
-    hub,
-    rpc,
-    holder: () => leases.holderOf('message_search'),
-  })
+  const keeper = deps.cluster.addConsumer('message_search', indexer, ['events'])
   if (core.config.server.enableSearch) {
-    leases.add({
-      name: 'message_search',
-      get preferred() {
-        return cluster.preferredHolders('background_tasks')
-      },
-      start: ({ epoch }) => indexer.start(epoch),
-      stop: () => Promise.resolve(indexer.stop()),
-    })
+    deps.cluster.addRole(
+      'message_search',
+      { start: ({ epoch }) => indexer.start(epoch), stop: () => Promise.resolve(indexer.stop()) },
+      { placedAs: 'background_tasks' },
+    )
   }
   const messageSearch = new MessageSearch({ database, indexer: keeper, events, memberships, views, cards: roomCards })
   const roomPreviews = new RoomPreviews({ cards: roomCards, memberships })

@@ -1,5 +1,3 @@
-import { serveCatchUp } from '../api/replication/catch-up.ts'
-import type { Consumer } from '../api/replication/catch-up.ts'
 import type { ApiContext } from '../api/endpoints.ts'
 import type { Config } from '../config/config.ts'
 import type { Topology } from '../config/topology.ts'
@@ -10,20 +8,25 @@ import { getLaneHeads } from '../storage/tables/streams.ts'
 import type { StreamName } from '../streams/streams.ts'
 import type { Logger } from '../util/logger.ts'
 import { assembleAccounts } from './assemble-accounts.ts'
+import type { AccountServices } from './assemble-accounts.ts'
 import { assembleCluster, routeEvents } from './assemble-cluster.ts'
 import type { Cluster } from './assemble-cluster.ts'
 import { assembleCore } from './assemble-core.ts'
+import type { Core } from './assemble-core.ts'
+import { assembleEphemeral } from './assemble-ephemeral.ts'
 import { assembleEncryption } from './assemble-encryption.ts'
 import { assembleFederation } from './assemble-federation.ts'
 import { assembleFederationReads } from './assemble-federation-reads.ts'
 import { assembleMedia } from './assemble-media.ts'
 import { assemblePush } from './assemble-push.ts'
+import type { PushServices } from './assemble-push.ts'
 import { assembleRoomDirectory } from './assemble-room-directory.ts'
 import { assembleRoomReading } from './assemble-room-reading.ts'
 import { assembleRoomWriting } from './assemble-room-writing.ts'
 import { assembleRooms } from './assemble-rooms.ts'
 import { assembleSync } from './assemble-sync.ts'
 import { assembleUserData } from './assemble-user-data.ts'
+import type { UserDataServices } from './assemble-user-data.ts'
 
 /** Everything that one process consists of, wired. */
 export interface Assembly {
@@ -49,61 +52,24 @@ export function assemble(deps: {
 }): Assembly {
   const core = assembleCore(deps)
   const cluster = assembleCluster(core, deps)
-  const consumers = new Map<string, Consumer>()
-  serveCatchUp(cluster.rpcServer, { hub: core.hub, consumers })
   const { config, clock, rateLimiter, database, hub, background } = core
-  const accounts = assembleAccounts(core)
-  const federation = assembleFederation(core, { caches: accounts.caches })
-  const encryption = assembleEncryption(core, accounts)
-  const media = assembleMedia(core)
-  const userData = assembleUserData(core, { avatarPolicy: media.mediaRepository, cluster, consumers })
-  const push = assemblePush(core, { markers: userData.accountData })
-  const rooms = assembleRooms(core, { pushActions: push.pushActions })
-  const writer = routeEvents(core, cluster, rooms.writer)
-  const directory = assembleRoomDirectory(core, { writer })
-  const reading = assembleRoomReading(core, {
-    directory,
-    accountData: userData.accountData,
-    receipts: push.receipts,
-    presence: userData.presence,
-    cluster,
-    consumers,
-  })
-  accounts.deleteDeviceHooks.push(deletePushersOfDevices)
-  accounts.onDeactivated.push(({ userId }) => push.pushers.deleteOfUser(userId))
-  const erasedUsers = new ErasedUsers({ database, caches: accounts.caches })
-  core.clientEvents.setErasedUsers(erasedUsers)
-  accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? erasedUsers.changed(userId) : Promise.resolve()))
-  accounts.onDeactivated.push(({ userId, isErased }) => (isErased ? userData.profiles.clear(userId) : Promise.resolve()))
-  accounts.onRegistered.push(({ userId, displayName }) => userData.profiles.create(userId, displayName))
-  const writing = assembleRoomWriting(core, { writer, directory, userData, accounts, push })
-  const { keyQuery } = encryption
-  const federationReads = assembleFederationReads(core, { directory, erasedUsers, keyQuery })
-  const { sync } = assembleSync(core, {
-    accountData: userData.accountData,
-    pushRules: push.pushRules,
-    typing: userData.typingLists,
-    receipts: push.receipts,
-    unreadCounts: push.unreadCounts,
-    presence: userData.presence,
-    toDevice: encryption.toDeviceInbox,
-    deviceLists: encryption.deviceLists,
-    keyCounts: encryption.keyCounts,
-  })
+  const services = assembleServices(core, cluster)
+  const { accounts, federation, encryption, media, userData, ephemeral, push, rooms, directory, reading, writing } = services
 
   return {
     cluster,
     client: {
-      sync,
+      sync: services.sync,
       ...accounts,
       ...encryption,
       ...userData,
+      ...ephemeral,
       ...media,
       ...push,
       ...directory,
       ...reading,
       ...writing,
-      ...federationReads,
+      ...services.federationReads,
       federationAuthenticator: federation.federationAuthenticator,
       serverName: core.serverName,
       random: core.random,
@@ -118,14 +84,15 @@ export function assemble(deps: {
       await cluster.transport.start()
       await encryption.start()
       await media.start()
-      await userData.start()
+      userData.start()
+      await ephemeral.start()
       push.start()
       await reading.start()
       await accounts.start()
     },
-    ready: () => userData.ready(),
+    ready: () => ephemeral.ready(),
     async stop() {
-      await userData.stop()
+      ephemeral.stop()
       await accounts.stop()
       await background.drain()
       await federation.stop()
@@ -134,5 +101,73 @@ export function assemble(deps: {
       hub.close()
       await database.close()
     },
+  }
+}
+
+/** What else happens to accounts and devices, told to those who make and end them. */
+function linkAccounts(
+  { database, clientEvents }: Core,
+  { accounts, push, userData }: { accounts: AccountServices; push: PushServices; userData: UserDataServices },
+): ErasedUsers {
+  const erasedUsers = new ErasedUsers({ database, caches: accounts.caches })
+  clientEvents.setErasedUsers(erasedUsers)
+  accounts.deleteDeviceHooks.push(deletePushersOfDevices)
+  accounts.onDeactivated.push(
+    ({ userId }) => push.pushers.deleteOfUser(userId),
+    ({ userId, isErased }) => (isErased ? erasedUsers.changed(userId) : Promise.resolve()),
+    ({ userId, isErased }) => (isErased ? userData.profiles.clear(userId) : Promise.resolve()),
+  )
+  accounts.onRegistered.push(({ userId, displayName }) => userData.profiles.create(userId, displayName))
+  return erasedUsers
+}
+
+/** Every service, each with what it needs of the others. */
+function assembleServices(core: Core, cluster: Cluster) {
+  const accounts = assembleAccounts(core)
+  const federation = assembleFederation(core, { caches: accounts.caches })
+  const encryption = assembleEncryption(core, accounts)
+  const media = assembleMedia(core)
+  const userData = assembleUserData(core, { avatarPolicy: media.mediaRepository, cluster })
+  const ephemeral = assembleEphemeral(core, cluster)
+  const push = assemblePush(core, { markers: userData.accountData })
+  const rooms = assembleRooms(core, { pushActions: push.pushActions })
+  const writer = routeEvents(core, cluster, rooms.writer)
+  const directory = assembleRoomDirectory(core, { writer })
+  const reading = assembleRoomReading(core, {
+    directory,
+    accountData: userData.accountData,
+    receipts: push.receipts,
+    presence: ephemeral.presence,
+    cluster,
+  })
+  const erasedUsers = linkAccounts(core, { accounts, push, userData })
+  const writing = assembleRoomWriting(core, { writer, directory, userData, accounts, push })
+  const { keyQuery } = encryption
+  const federationReads = assembleFederationReads(core, { directory, erasedUsers, keyQuery })
+  const { sync } = assembleSync(core, {
+    accountData: userData.accountData,
+    pushRules: push.pushRules,
+    typing: ephemeral.typingLists,
+    receipts: push.receipts,
+    unreadCounts: push.unreadCounts,
+    presence: ephemeral.presence,
+    toDevice: encryption.toDeviceInbox,
+    deviceLists: encryption.deviceLists,
+    keyCounts: encryption.keyCounts,
+  })
+  return {
+    accounts,
+    federation,
+    encryption,
+    media,
+    userData,
+    ephemeral,
+    push,
+    rooms,
+    directory,
+    reading,
+    writing,
+    federationReads,
+    sync,
   }
 }

@@ -51,12 +51,15 @@ export class Presence {
 
   /** Begins to tell the owner, again and again, of the syncs that wait here. */
   start(): void {
-    if (!this.#isTracking) return
-    const delayMs = Math.max(20, Math.min(ALIVE_MS_MAX, this.#deps.options.syncOnlineTimeoutMs / 3))
-    this.#aliveTimer = setInterval(() => {
-      if (this.#syncing.size === 0) return
+    if (this.#isTracking) this.#scheduleAlive(Math.max(20, Math.min(ALIVE_MS_MAX, this.#deps.options.syncOnlineTimeoutMs / 3)))
+  }
+
+  #scheduleAlive(delayMs: number): void {
+    this.#aliveTimer = setTimeout(() => {
       const waiting = [...this.#syncing.values()]
-      this.#deps.sink.signal(waiting.map(({ userId, device, state }) => ({ userId, device, state, kind: 'alive' })))
+      if (waiting.length > 0)
+        this.#deps.sink.signal(waiting.map(({ userId, device, state }) => ({ userId, device, state, kind: 'alive' })))
+      this.#scheduleAlive(delayMs)
     }, delayMs).unref()
   }
 
@@ -146,7 +149,7 @@ export class Presence {
 
   /** Stops the clockwork. */
   stop(): void {
-    clearInterval(this.#aliveTimer)
+    clearTimeout(this.#aliveTimer)
   }
 }
 

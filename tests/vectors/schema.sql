@@ -49,6 +49,28 @@ CREATE TABLE dehydrated_devices (
   device_data text NOT NULL
 );
 
+CREATE TABLE destination_edus (
+  destination text NOT NULL,
+  seq bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  edu_key text NOT NULL DEFAULT ''::text,
+  json text NOT NULL
+);
+
+CREATE TABLE destination_queue (
+  destination text NOT NULL,
+  position bigint NOT NULL,
+  room_nid bigint NOT NULL
+);
+
+CREATE TABLE destination_transactions (
+  destination text NOT NULL,
+  txn_id text NOT NULL,
+  created_ts_ms bigint NOT NULL,
+  positions bigint[] NOT NULL,
+  edu_seqs bigint[] NOT NULL,
+  edus text NOT NULL
+);
+
 CREATE TABLE destinations (
   destination text NOT NULL,
   retry_last_ts bigint NOT NULL DEFAULT 0,
@@ -78,6 +100,12 @@ CREATE TABLE device_list_changes (
   position bigint NOT NULL
 );
 
+CREATE TABLE device_lists_told (
+  user_id text NOT NULL,
+  stream_id bigint NOT NULL,
+  digests text NOT NULL
+);
+
 CREATE TABLE devices (
   user_id text NOT NULL,
   device_id text NOT NULL,
@@ -104,6 +132,13 @@ CREATE TABLE event_push_actions (
   is_highlight boolean NOT NULL,
   is_class_notify boolean NOT NULL,
   is_class_highlight boolean NOT NULL
+);
+
+CREATE TABLE event_relays (
+  event_id text NOT NULL,
+  is_told_by_us boolean NOT NULL,
+  peer text NOT NULL,
+  created_ts_ms bigint NOT NULL
 );
 
 CREATE TABLE event_reports (
@@ -535,6 +570,12 @@ ALTER TABLE cross_signing_keys ADD PRIMARY KEY (user_id, usage);
 
 ALTER TABLE dehydrated_devices ADD PRIMARY KEY (user_id);
 
+ALTER TABLE destination_edus ADD PRIMARY KEY (destination, seq);
+
+ALTER TABLE destination_queue ADD PRIMARY KEY (destination, "position");
+
+ALTER TABLE destination_transactions ADD PRIMARY KEY (destination);
+
 ALTER TABLE destinations ADD PRIMARY KEY (destination);
 
 ALTER TABLE device_inbox ADD PRIMARY KEY (user_id, device_id, "position");
@@ -543,11 +584,15 @@ ALTER TABLE device_keys ADD PRIMARY KEY (user_id, device_id);
 
 ALTER TABLE device_list_changes ADD PRIMARY KEY (user_id, viewer_id);
 
+ALTER TABLE device_lists_told ADD PRIMARY KEY (user_id);
+
 ALTER TABLE devices ADD PRIMARY KEY (user_id, device_id);
 
 ALTER TABLE event_auth ADD PRIMARY KEY (event_nid, auth_nid);
 
 ALTER TABLE event_push_actions ADD PRIMARY KEY (user_id, room_id, "position");
+
+ALTER TABLE event_relays ADD PRIMARY KEY (event_id);
 
 ALTER TABLE event_reports ADD PRIMARY KEY (report_id);
 
@@ -679,6 +724,16 @@ CREATE UNIQUE INDEX cross_signing_keys_pkey ON public.cross_signing_keys USING b
 
 CREATE UNIQUE INDEX dehydrated_devices_pkey ON public.dehydrated_devices USING btree (user_id);
 
+CREATE INDEX destination_edus_key ON public.destination_edus USING btree (destination, edu_key) WHERE (edu_key <> ''::text);
+
+CREATE UNIQUE INDEX destination_edus_pkey ON public.destination_edus USING btree (destination, seq);
+
+CREATE UNIQUE INDEX destination_queue_pkey ON public.destination_queue USING btree (destination, "position");
+
+CREATE INDEX destination_queue_room ON public.destination_queue USING btree (destination, room_nid, "position");
+
+CREATE UNIQUE INDEX destination_transactions_pkey ON public.destination_transactions USING btree (destination);
+
 CREATE INDEX destinations_failing ON public.destinations USING btree (retry_last_ts) WHERE (retry_interval > 0);
 
 CREATE UNIQUE INDEX destinations_pkey ON public.destinations USING btree (destination);
@@ -693,6 +748,8 @@ CREATE UNIQUE INDEX device_list_changes_pkey ON public.device_list_changes USING
 
 CREATE INDEX device_list_changes_position ON public.device_list_changes USING btree ("position");
 
+CREATE UNIQUE INDEX device_lists_told_pkey ON public.device_lists_told USING btree (user_id);
+
 CREATE UNIQUE INDEX devices_pkey ON public.devices USING btree (user_id, device_id);
 
 CREATE INDEX event_auth_cited ON public.event_auth USING btree (auth_nid, event_nid);
@@ -702,6 +759,10 @@ CREATE UNIQUE INDEX event_auth_pkey ON public.event_auth USING btree (event_nid,
 CREATE INDEX event_push_actions_joins ON public.event_push_actions USING btree (user_id, room_id, "position") WHERE (kind = 1);
 
 CREATE UNIQUE INDEX event_push_actions_pkey ON public.event_push_actions USING btree (user_id, room_id, "position");
+
+CREATE INDEX event_relays_created ON public.event_relays USING btree (created_ts_ms);
+
+CREATE UNIQUE INDEX event_relays_pkey ON public.event_relays USING btree (event_id);
 
 CREATE INDEX event_reports_event ON public.event_reports USING btree (event_id);
 
@@ -896,6 +957,8 @@ CREATE INDEX users_lower ON public.users USING btree (lower(user_id) text_patter
 CREATE UNIQUE INDEX users_pkey ON public.users USING btree (user_id);
 
 CREATE SEQUENCE access_tokens_access_token_id_seq INCREMENT 1 CACHE 1;
+
+CREATE SEQUENCE destination_edus_seq_seq INCREMENT 1 CACHE 1;
 
 CREATE SEQUENCE event_reports_report_id_seq INCREMENT 1 CACHE 1;
 

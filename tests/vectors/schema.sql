@@ -200,6 +200,24 @@ CREATE TABLE fallback_keys (
   is_used boolean NOT NULL DEFAULT false
 );
 
+CREATE TABLE federation_staging (
+  staging_id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  room_id text NOT NULL,
+  event_id text NOT NULL,
+  origin text NOT NULL,
+  received_ts_ms bigint NOT NULL,
+  attempts integer NOT NULL DEFAULT 0,
+  retry_ts_ms bigint NOT NULL DEFAULT 0,
+  json text NOT NULL
+);
+
+CREATE TABLE federation_transactions (
+  origin text NOT NULL,
+  txn_id text NOT NULL,
+  received_ts_ms bigint NOT NULL,
+  response text NOT NULL
+);
+
 CREATE TABLE filters (
   filter_id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   user_id text NOT NULL,
@@ -314,6 +332,13 @@ CREATE TABLE openid_tokens (
   expires_ts_ms bigint NOT NULL
 );
 
+CREATE TABLE outside_room_state (
+  room_nid bigint NOT NULL,
+  user_id text NOT NULL,
+  event_id text NOT NULL,
+  state_json text NOT NULL
+);
+
 CREATE TABLE pending_deactivations (
   user_id text NOT NULL,
   is_erased boolean NOT NULL
@@ -396,6 +421,28 @@ CREATE TABLE registration_tokens (
   pending integer NOT NULL DEFAULT 0,
   completed integer NOT NULL DEFAULT 0,
   expires_ts_ms bigint
+);
+
+CREATE TABLE remote_cross_signing_keys (
+  user_id text NOT NULL,
+  usage text NOT NULL,
+  public_key text NOT NULL,
+  key_json text NOT NULL
+);
+
+CREATE TABLE remote_device_lists (
+  user_id text NOT NULL,
+  stream_id bigint NOT NULL,
+  is_stale boolean NOT NULL,
+  attempts integer NOT NULL DEFAULT 0,
+  retry_ts_ms bigint NOT NULL DEFAULT 0
+);
+
+CREATE TABLE remote_devices (
+  user_id text NOT NULL,
+  device_id text NOT NULL,
+  keys_json text,
+  display_name_json text
 );
 
 CREATE TABLE role_lease (
@@ -604,6 +651,12 @@ ALTER TABLE events ADD UNIQUE (event_id);
 
 ALTER TABLE fallback_keys ADD PRIMARY KEY (user_id, device_id, algorithm);
 
+ALTER TABLE federation_staging ADD PRIMARY KEY (staging_id);
+
+ALTER TABLE federation_staging ADD UNIQUE (room_id, event_id);
+
+ALTER TABLE federation_transactions ADD PRIMARY KEY (origin, txn_id);
+
 ALTER TABLE filters ADD PRIMARY KEY (filter_id);
 
 ALTER TABLE filters ADD UNIQUE (user_id, digest);
@@ -632,6 +685,8 @@ ALTER TABLE one_time_keys ADD PRIMARY KEY (user_id, device_id, algorithm, key_id
 
 ALTER TABLE openid_tokens ADD PRIMARY KEY (token_hash);
 
+ALTER TABLE outside_room_state ADD PRIMARY KEY (room_nid, user_id);
+
 ALTER TABLE pending_deactivations ADD PRIMARY KEY (user_id);
 
 ALTER TABLE presence ADD PRIMARY KEY (user_id);
@@ -655,6 +710,12 @@ ALTER TABLE refresh_tokens ADD UNIQUE (token_hash);
 ALTER TABLE registration_nonces ADD PRIMARY KEY (nonce);
 
 ALTER TABLE registration_tokens ADD PRIMARY KEY (token);
+
+ALTER TABLE remote_cross_signing_keys ADD PRIMARY KEY (user_id, usage);
+
+ALTER TABLE remote_device_lists ADD PRIMARY KEY (user_id);
+
+ALTER TABLE remote_devices ADD PRIMARY KEY (user_id, device_id);
 
 ALTER TABLE role_lease ADD PRIMARY KEY (role);
 
@@ -802,6 +863,18 @@ CREATE UNIQUE INDEX events_txn ON public.events USING btree (sender, txn_device,
 
 CREATE UNIQUE INDEX fallback_keys_pkey ON public.fallback_keys USING btree (user_id, device_id, algorithm);
 
+CREATE INDEX federation_staging_due ON public.federation_staging USING btree (retry_ts_ms);
+
+CREATE UNIQUE INDEX federation_staging_pkey ON public.federation_staging USING btree (staging_id);
+
+CREATE INDEX federation_staging_room ON public.federation_staging USING btree (room_id, staging_id);
+
+CREATE UNIQUE INDEX federation_staging_room_id_event_id_key ON public.federation_staging USING btree (room_id, event_id);
+
+CREATE UNIQUE INDEX federation_transactions_pkey ON public.federation_transactions USING btree (origin, txn_id);
+
+CREATE INDEX federation_transactions_received ON public.federation_transactions USING btree (received_ts_ms);
+
 CREATE UNIQUE INDEX filters_pkey ON public.filters USING btree (filter_id);
 
 CREATE UNIQUE INDEX filters_user_id_digest_key ON public.filters USING btree (user_id, digest);
@@ -852,6 +925,8 @@ CREATE UNIQUE INDEX openid_tokens_pkey ON public.openid_tokens USING btree (toke
 
 CREATE INDEX openid_tokens_user ON public.openid_tokens USING btree (user_id);
 
+CREATE UNIQUE INDEX outside_room_state_pkey ON public.outside_room_state USING btree (room_nid, user_id);
+
 CREATE UNIQUE INDEX pending_deactivations_pkey ON public.pending_deactivations USING btree (user_id);
 
 CREATE UNIQUE INDEX presence_pkey ON public.presence USING btree (user_id);
@@ -893,6 +968,14 @@ CREATE INDEX registration_nonces_expires ON public.registration_nonces USING btr
 CREATE UNIQUE INDEX registration_nonces_pkey ON public.registration_nonces USING btree (nonce);
 
 CREATE UNIQUE INDEX registration_tokens_pkey ON public.registration_tokens USING btree (token);
+
+CREATE UNIQUE INDEX remote_cross_signing_keys_pkey ON public.remote_cross_signing_keys USING btree (user_id, usage);
+
+CREATE UNIQUE INDEX remote_device_lists_pkey ON public.remote_device_lists USING btree (user_id);
+
+CREATE INDEX remote_device_lists_stale ON public.remote_device_lists USING btree (retry_ts_ms) WHERE is_stale;
+
+CREATE UNIQUE INDEX remote_devices_pkey ON public.remote_devices USING btree (user_id, device_id);
 
 CREATE UNIQUE INDEX role_lease_pkey ON public.role_lease USING btree (role);
 
@@ -961,6 +1044,8 @@ CREATE SEQUENCE access_tokens_access_token_id_seq INCREMENT 1 CACHE 1;
 CREATE SEQUENCE destination_edus_seq_seq INCREMENT 1 CACHE 1;
 
 CREATE SEQUENCE event_reports_report_id_seq INCREMENT 1 CACHE 1;
+
+CREATE SEQUENCE federation_staging_staging_id_seq INCREMENT 1 CACHE 1;
 
 CREATE SEQUENCE filters_filter_id_seq INCREMENT 1 CACHE 1;
 

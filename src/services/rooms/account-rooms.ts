@@ -79,11 +79,15 @@ export class AccountRooms {
     if (!autocreates || serverNameOf(alias) !== serverName) return undefined
     const running = this.#creating.get(alias)
     if (running) return running
-    const creating = this.#creation.create(internalRequester(this.#host(userId)), {
-      aliasName: localpartOf(alias),
-      preset: autocreatePreset,
-      creationContent: autocreatesFederated ? {} : { 'm.federate': false },
-    })
+    const create = async (): Promise<RoomId> =>
+      // Another process may have been quicker.
+      (await this.#aliases.getRoomId(alias)) ??
+      this.#creation.create(internalRequester(this.#host(userId)), {
+        aliasName: localpartOf(alias),
+        preset: autocreatePreset,
+        creationContent: autocreatesFederated ? {} : { 'm.federate': false },
+      })
+    const creating = this.#aliases.whileLocked(alias, create)
     this.#creating.set(alias, creating)
     return creating.finally(() => this.#creating.delete(alias))
   }

@@ -8,6 +8,7 @@ import {
   getAliasesOfRoom,
   getRoomAlias,
   insertRoomAlias,
+  lockRoomAlias,
   moveRoomAliases,
 } from '../../storage/tables/room-aliases.ts'
 import type { Clock } from '../../util/clock.ts'
@@ -76,6 +77,14 @@ export class RoomAliases {
       throw new MatrixError('M_FORBIDDEN', 'You may not create this alias')
     }
     if (await getRoomAlias(this.#deps.database, alias)) throw taken(alias)
+  }
+
+  /** Does `work` while no other process of ours does any for the same alias. Several callers in one process need no lock of this kind. */
+  whileLocked<T>(alias: RoomAlias, work: () => Promise<T>): Promise<T> {
+    return this.#deps.database.transaction('while_alias_locked', async (tx) => {
+      await lockRoomAlias(tx, alias)
+      return work()
+    })
   }
 
   /** Stores an alias without asking who may. Throws M_ROOM_IN_USE where it is taken. */

@@ -19,6 +19,11 @@ export async function insertRoomAlias(tx: Queryable, row: RoomAliasRow & { reado
   return rows.length > 0
 }
 
+/** Keeps who else asks for the same lock waiting until the transaction ends. */
+export async function lockRoomAlias(tx: Queryable, alias: RoomAlias): Promise<void> {
+  await tx.query('lock_room_alias', `SELECT pg_advisory_xact_lock(hashtextextended('room_alias ' || $1, 0))`, [alias])
+}
+
 /** Looks an alias up; undefined where nobody made it. */
 export async function getRoomAlias(tx: Queryable, alias: RoomAlias): Promise<RoomAliasRow | undefined> {
   const rows = await tx.query<RoomAliasRow>(

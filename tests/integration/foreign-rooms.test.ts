@@ -152,7 +152,11 @@ interface SyncBody {
   rooms?: {
     join?: Record<
       string,
-      { state: { events: StateEvent[] }; timeline: { events: StateEvent[] }; summary: Record<string, unknown> }
+      {
+        state: { events: StateEvent[] }
+        timeline: { events: StateEvent[]; prev_batch: string }
+        summary: Record<string, unknown>
+      }
     >
   }
 }
@@ -162,6 +166,75 @@ interface StateEvent {
   event_id: string
   content: Record<string, unknown>
 }
+
+describe('/messages of a room that was taken over', () => {
+  it('goes on into the history from before the join, page by page, both ways', async () => {
+    await using server = await TestServer.start()
+    const user = await server.register('alice')
+    const process = startEventProcess(server.databaseOptions, { serverName: parseServerName(server.serverName), signingKey })
+    try {
+      const version = getRoomVersion('10') as RoomVersion
+      const dag: TestDag = new TestDag(version, (states) => new NaiveResolver(version, dag.events).resolve(states))
+      const eventOf = (eventId: EventId): ForeignEvent => {
+        const event = dag.events.get(eventId)
+        if (!event) throw new Error(`${eventId} is not in the graph`)
+        return { event, json: JSON.stringify(event.pdu) }
+      }
+      const start = dag.start()
+      const hidden = dag.append([start], {
+        type: 'm.room.history_visibility',
+        sender: BOB,
+        stateKey: '',
+        content: { history_visibility: 'joined' },
+      })
+      const secret = dag.append([hidden], { type: 'm.room.topic', sender: BOB, stateKey: '', content: { topic: 'secret' } })
+      const shared = dag.append([secret], {
+        type: 'm.room.history_visibility',
+        sender: BOB,
+        stateKey: '',
+        content: { history_visibility: 'shared' },
+      })
+      const joiner = parseUserId(user.userId)
+      const join = dag.append([shared], membership(joiner, joiner, 'join'))
+      const { roomId, roomVersion } = dag
+      const stateEvents = [...dag.stateAfter([shared]).values()].map(eventOf)
+      const result = await process.persister.importRoom({
+        roomId,
+        roomVersion: roomVersion.id,
+        stateEvents,
+        authChain: dag.order.slice(0, -1).map(eventOf),
+        join: eventOf(join),
+      })
+      expect(result).toBe('accepted')
+      const events = dag.order.slice(0, -1).map(eventOf)
+      expect(await process.persister.appendHistory({ roomId, before: join, events })).toEqual(events.map(() => 'accepted'))
+      // The server learns of the other process's commits with its own next one.
+      await user.post('/_matrix/client/v3/createRoom', {})
+      const path = `/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}/messages`
+      const readAll = async (dir: 'b' | 'f', from: string): Promise<string[]> => {
+        const found: string[] = []
+        for (let token: string | undefined = from; token !== undefined;) {
+          const page: { chunk: { event_id: string }[]; end?: string } = await user.get(`${path}?dir=${dir}&limit=2${token}`)
+          found.push(...page.chunk.map((event) => event.event_id))
+          token = page.end === undefined ? undefined : `&from=${page.end}`
+        }
+        return found
+      }
+      const expected = dag.order.filter((eventId) => eventId !== secret)
+      expect(await readAll('b', '')).toEqual(expected.toReversed())
+      expect(await readAll('f', '')).toEqual(expected)
+      const synced = await user.get<SyncBody>('/_matrix/client/v3/sync')
+      const room = synced.rooms?.join?.[roomId]
+      expect(room?.timeline.events.map((event) => event.event_id)).toEqual([join])
+      expect(await readAll('b', `&from=${room?.timeline.prev_batch}`)).toEqual(expected.slice(0, -1).toReversed())
+      expect(room?.state.events.map((event) => event.event_id).toSorted()).toEqual(
+        [...dag.stateAfter([shared]).values()].toSorted(),
+      )
+    } finally {
+      await process.stop()
+    }
+  })
+})
 
 describe('/sync of a forked room', () => {
   it('tells in `state` what a resolution changed although no event of the timeline says so', async () => {

@@ -23,6 +23,8 @@ export interface StoredEvent {
   readonly event: MatrixEvent
   /** Undefined where the event is not part of the timeline here. */
   readonly position: number | undefined
+  /** Negative for events from before the stream; see streams/history-place.ts. */
+  readonly ordinal: number
   readonly basePos: number
   readonly redactedBy: EventId | undefined
   readonly replacesNid: number | undefined
@@ -92,6 +94,7 @@ export function parseEventRecord(record: EventRecord): StoredEvent {
     eventNid: record.eventNid,
     event: record.redactedBy === null ? event : redactMatrixEvent(roomVersion, event),
     position: record.position ?? undefined,
+    ordinal: record.ordinal,
     basePos: record.basePos,
     redactedBy: record.redactedBy ?? undefined,
     replacesNid: record.replacesNid ?? undefined,

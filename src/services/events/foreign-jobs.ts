@@ -2,18 +2,21 @@ import { getPowerLevelsOf, requiredPowerLevel, userPowerLevel } from '../../prot
 import { MatrixError } from '../../protocol/errors.ts'
 import type { ServerName, UserId } from '../../protocol/ids.ts'
 import type { SigningKey } from '../../protocol/signing-key.ts'
-import type { Queryable } from '../../storage/database.ts'
+import type { Database } from '../../storage/database.ts'
 import { getHistoryPlace } from '../../storage/tables/event-graph.ts'
+import { HISTORY_ORDINALS_MAX } from '../../streams/history-place.ts'
 import { assert } from '../../util/assert.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { Random } from '../../util/random.ts'
 import type { PushActionCalculator, PushOutcome } from '../push/push-actions.ts'
+import type { ForeignEvent } from './foreign-events.ts'
 import { applyChange, buildNextEvent, isEffectiveRedaction, redactEntry, relationOf } from './event-building.ts'
 import type { PendingEvent } from './event-building.ts'
 import type { ForeignPlanner, PlannedEvent } from './foreign-planner.ts'
 import type { NidAllocator } from './nid-allocator.ts'
 import type { BuiltJob, ForeignJob } from './persister-jobs.ts'
-import type { RoomDraft } from './room-draft.ts'
+import { planOutside } from './outside-rooms.ts'
+import { RoomDraft } from './room-draft.ts'
 import { StateEntry } from './room-model.ts'
 import type { RoomModel } from './room-model.ts'
 import type { RoomModels } from './room-models.ts'
@@ -23,7 +26,7 @@ import { makeRoomPushView } from './room-push-view.ts'
 const EXTREMITIES_MAX = 10
 
 export interface ForeignJobsDeps {
-  readonly database: Queryable
+  readonly database: Database
   readonly models: RoomModels
   readonly planner: ForeignPlanner
   readonly nids: NidAllocator
@@ -49,7 +52,10 @@ export class ForeignJobs {
     const mode = job.mode === 'import' && this.#hasLocalUsers(model) ? 'append' : job.mode
     if (mode === 'append' && model.extremities.length === 0)
       throw new MatrixError('M_NOT_FOUND', 'Nobody of this server was ever in the room')
-    const { plan, draft } = await planner.plan(model, job.events, mode)
+    const { plan, draft } =
+      mode === 'outside'
+        ? { plan: await planOutside(this.#deps, model, onlyEventOf(job)), draft: new RoomDraft(model) }
+        : await planner.plan(model, job.events, mode)
     const events = [...plan.events]
     if (mode === 'append') {
       while (draft.extremities.length > EXTREMITIES_MAX) {
@@ -64,6 +70,8 @@ export class ForeignJobs {
     const history = job.gap === undefined ? undefined : await getHistoryPlace(this.#deps.database, job.gap)
     if (job.gap !== undefined && !history)
       throw new MatrixError('M_NOT_FOUND', 'The event before which history is missing is not known')
+    if (history && history.ordinal - events.length < -HISTORY_ORDINALS_MAX)
+      throw new MatrixError('M_LIMIT_EXCEEDED', 'The gap before this event is full')
     job.plan = { ...plan, events, history }
   }
 
@@ -186,6 +194,12 @@ export class ForeignJobs {
       },
     }
   }
+}
+
+function onlyEventOf(job: ForeignJob): ForeignEvent {
+  const [event] = job.events
+  assert(event, 'a membership from outside comes with its event')
+  return event
 }
 
 function isJoined(entry: StateEntry): boolean {

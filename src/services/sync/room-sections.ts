@@ -1,6 +1,7 @@
 import type { RoomId, UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
 import { getMembershipsAsOf, getTypesAsOf } from '../../storage/tables/sync-state.ts'
+import { placeBefore, placeToToken } from '../../streams/history-place.ts'
 import { formatRoomPosition } from '../../streams/sync-token.ts'
 import type { SyncToken } from '../../streams/sync-token.ts'
 import type { StreamPosition } from '../../streams/streams.ts'
@@ -208,8 +209,9 @@ function stateText(state: readonly string[], request: SyncRequest): string {
 function timelineText(timeline: Timeline, texts: ReadonlyMap<Timeline['items'][number], string>, end: SyncToken): string {
   const first = timeline.items[0]
   const events = timeline.items.map((item) => texts.get(item) ?? '').filter((text) => text !== '')
-  const before = first ? ((first.position - 1) as StreamPosition) : end.events
-  const prevBatch = formatRoomPosition({ events: before, eventLanes: undefined, depth: undefined })
+  // What is filled in before an event later on stands after the position before it.
+  const before = placeToToken(first ? placeBefore(first.position) : end.events)
+  const prevBatch = formatRoomPosition({ events: before.events as StreamPosition, eventLanes: undefined, depth: before.depth })
   return `{"events":[${events.join(',')}],"limited":${timeline.isLimited},"prev_batch":"${prevBatch}"}`
 }
 

@@ -10,6 +10,8 @@ export interface EventRecord {
   readonly eventId: EventId
   /** Null where the event is not part of the timeline here. */
   readonly position: number | null
+  /** Negative for events from before the stream: they stand before the event at the position. */
+  readonly ordinal: number
   readonly basePos: number
   readonly redactedBy: EventId | null
   readonly replacesNid: number | null
@@ -22,7 +24,7 @@ export interface EventRecord {
 }
 
 /** Columns of EventRecord: events as e, rooms as r. */
-export const EVENT_COLUMNS = `e.event_nid AS "eventNid", r.room_id AS "roomId", r.room_version AS "roomVersion", e.event_id AS "eventId", e.position,
+export const EVENT_COLUMNS = `e.event_nid AS "eventNid", r.room_id AS "roomId", r.room_version AS "roomVersion", e.event_id AS "eventId", e.position, e.ordinal,
   e.base_pos AS "basePos", e.redacted_by AS "redactedBy", e.replaces_nid AS "replacesNid", e.flags, e.notify_ordinal AS "notifyOrdinal",
   e.thread_id AS "threadId", e.txn_device AS "txnDevice", e.txn_id AS "txnId", e.json`
 
@@ -59,6 +61,58 @@ export async function getTimeline(
       WHERE e.room_nid = (SELECT room_nid FROM rooms WHERE room_id = $1) AND e.position BETWEEN $2 AND $3 AND e.flags = 0 AND e.ordinal = 0
       ORDER BY e.position ${order} LIMIT $4`,
     [range.roomId, range.low, range.high, range.limit],
+  )
+}
+
+/**
+ * Reads a room's history between two places (position, ordinal), both inside: newest first for `b`, oldest first for `f`. Rejected and
+ * soft-failed events are left out; what was filled in before the stream is there.
+ */
+export async function getHistory(
+  tx: Queryable,
+  range: {
+    roomId: RoomId
+    low: { readonly position: number; readonly ordinal: number }
+    high: { readonly position: number; readonly ordinal: number }
+    direction: 'b' | 'f'
+    limit: number
+  },
+): Promise<(EventRecord & { position: number })[]> {
+  const order = range.direction === 'b' ? 'DESC' : 'ASC'
+  return tx.query(
+    `get_history_${range.direction}`,
+    `SELECT ${EVENT_COLUMNS} FROM events e JOIN rooms r USING (room_nid)
+      WHERE e.room_nid = (SELECT room_nid FROM rooms WHERE room_id = $1) AND (e.position, e.ordinal) >= ($2, $3) AND (e.position, e.ordinal) <= ($4, $5)
+        AND e.flags = 0
+      ORDER BY e.position ${order}, e.ordinal ${order} LIMIT $6`,
+    [range.roomId, range.low.position, range.low.ordinal, range.high.position, range.high.ordinal, range.limit],
+  )
+}
+
+/** What decides who may see an event from before the stream: the slot's event in the state before it. */
+export interface HistorySlotRecord {
+  readonly eventNid: number
+  readonly type: string
+  readonly json: string
+}
+
+/** Reads the history visibility and one user's membership in the states before events. */
+export async function getVisibilityBefore(
+  tx: Queryable,
+  key: { eventNids: readonly number[]; userId: string },
+): Promise<HistorySlotRecord[]> {
+  return tx.query(
+    'get_visibility_before',
+    `SELECT e.event_nid AS "eventNid", s.type, v.json
+       FROM events e
+       JOIN state_slots s ON (s.type = 'm.room.history_visibility' AND s.state_key = '') OR (s.type = 'm.room.member' AND s.state_key = $2)
+       LEFT JOIN state_overlays o USING (overlay_id)
+       JOIN events v ON v.event_nid = coalesce(
+         (SELECT x.event_nid FROM unnest(o.slot_nids, o.event_nids) AS x(slot_nid, event_nid) WHERE x.slot_nid = s.slot_nid),
+         (SELECT i.event_nid FROM state_intervals i
+           WHERE i.room_nid = e.room_nid AND i.slot_nid = s.slot_nid AND i.from_pos <= e.base_pos AND i.to_pos > e.base_pos))
+      WHERE e.event_nid = ANY($1)`,
+    [key.eventNids, key.userId],
   )
 }
 

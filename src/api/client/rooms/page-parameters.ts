@@ -2,6 +2,7 @@ import { invalidParam } from '../../../protocol/errors.ts'
 import { EventFilter } from '../../../protocol/filters/event-filter.ts'
 import { parseRoomEventFilter } from '../../../protocol/filters/parse-filter.ts'
 import { parseStrictJson } from '../../../protocol/strict-json.ts'
+import { placeOfToken, placeToToken } from '../../../streams/history-place.ts'
 import { eventPositionInLane, formatRoomPosition, parseSyncToken } from '../../../streams/sync-token.ts'
 import type { StreamPosition } from '../../../streams/streams.ts'
 
@@ -15,12 +16,15 @@ const LANE = 0
 
 /** Reads a token of a timeline: the place after the event at that position; undefined for none. Throws M_INVALID_PARAM. */
 export function parsePageToken(text: string | undefined): number | undefined {
-  return text === undefined || text === '' ? undefined : eventPositionInLane(parseSyncToken(text), LANE)
+  if (text === undefined || text === '') return undefined
+  const token = parseSyncToken(text)
+  return placeOfToken(eventPositionInLane(token, LANE), token.depth)
 }
 
 /** Writes the token of a place in a timeline. */
-export function formatPageToken(position: number): string {
-  return formatRoomPosition({ events: position as StreamPosition, eventLanes: undefined, depth: undefined })
+export function formatPageToken(place: number): string {
+  const { events, depth } = placeToToken(place)
+  return formatRoomPosition({ events: events as StreamPosition, eventLanes: undefined, depth })
 }
 
 /** Checks a page's size. Throws M_INVALID_PARAM. */

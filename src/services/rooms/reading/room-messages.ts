@@ -5,6 +5,7 @@ import type { EventId, RoomId, UserId } from '../../../protocol/ids.ts'
 import type { Database } from '../../../storage/database.ts'
 import { getRoomSlots, getRoomStateAsOf } from '../../../storage/tables/room-reads.ts'
 import type { RoomStateRow } from '../../../storage/tables/room-reads.ts'
+import { placeAfter, placeBefore, placeOf } from '../../../streams/history-place.ts'
 import type { StreamHub } from '../../../streams/stream-hub.ts'
 import type { Requester } from '../../accounts/requester.ts'
 import { viewerOf } from '../../events/client-events.ts'
@@ -12,6 +13,7 @@ import type { ClientEvents, Viewer } from '../../events/client-events.ts'
 import type { EventReader, StoredEvent } from '../../events/event-reader.ts'
 import { stateRecordToEvent } from '../../events/state-records.ts'
 import type { RoomAccess } from './room-access.ts'
+import { filterHistory } from './history-view.ts'
 import type { RoomPage, RoomPages } from './room-pages.ts'
 import type { RoomView, RoomViews } from './room-view.ts'
 
@@ -79,7 +81,7 @@ export class RoomMessages {
     const { roomId, direction, limit, filter } = request
     const { userId } = reader.viewer
     // The token may come from a process that is further.
-    await this.#deps.hub.catchUpTo('events', 0, Math.max(request.from ?? 0, request.to ?? 0))
+    await this.#deps.hub.catchUpTo('events', 0, Math.floor(Math.max(request.from ?? 0, request.to ?? 0)))
     const [reading, view] = await Promise.all([
       this.#deps.access.getReading(userId, roomId),
       this.#deps.views.get(userId, roomId),
@@ -88,8 +90,8 @@ export class RoomMessages {
     const startPosition = request.from ?? (direction === 'b' ? head : 0)
     const range =
       direction === 'b'
-        ? { low: (request.to ?? 0) + 1, high: Math.min(startPosition, head) }
-        : { low: startPosition + 1, high: Math.min(request.to ?? head, head) }
+        ? { low: placeAfter(request.to ?? 0), high: Math.min(startPosition, head) }
+        : { low: placeAfter(startPosition), high: Math.min(request.to ?? head, head) }
     const page = await this.#deps.pages.read(
       { roomId, direction, limit, ...range },
       { view, filter, ignoredUsers: reader.ignoredUsers },
@@ -130,7 +132,7 @@ export class RoomMessages {
     if (!stored || (roomId !== undefined && stored.event.roomId !== roomId)) throw notFound()
     const view = await this.#deps.views.get(reader.viewer.userId, stored.event.roomId)
     const isIgnored = stored.event.stateKey === undefined && reader.ignoredUsers.has(stored.event.sender)
-    if (isIgnored || view.filter([stored]).length === 0) throw notFound()
+    if (isIgnored || (await filterHistory(this.#deps.database, view, [stored])).length === 0) throw notFound()
     return { stored, view }
   }
 
@@ -183,17 +185,20 @@ export class RoomMessages {
     },
   ): Promise<{ before: RoomPage; after: RoomPage }> {
     const { stored, filter } = request
-    const position = stored.position ?? 0
+    const place = placeOf(stored)
     const { roomId } = stored.event
     const wish = { view, filter, ignoredUsers: reader.ignoredUsers }
     const [before, after] = await Promise.all([
       request.beforeLimit === 0
-        ? { events: [], end: position - 1, isExhausted: false }
-        : this.#deps.pages.read({ roomId, direction: 'b', low: 1, high: position - 1, limit: request.beforeLimit }, wish),
-      request.afterLimit === 0
-        ? { events: [], end: position, isExhausted: false }
+        ? { events: [], end: placeBefore(place), isExhausted: false }
         : this.#deps.pages.read(
-            { roomId, direction: 'f', low: position + 1, high: this.#deps.hub.head('events'), limit: request.afterLimit },
+            { roomId, direction: 'b', low: placeAfter(0), high: placeBefore(place), limit: request.beforeLimit },
+            wish,
+          ),
+      request.afterLimit === 0
+        ? { events: [], end: place, isExhausted: false }
+        : this.#deps.pages.read(
+            { roomId, direction: 'f', low: placeAfter(place), high: this.#deps.hub.head('events'), limit: request.afterLimit },
             wish,
           ),
     ])

@@ -1,16 +1,18 @@
 import type { EventFilter } from '../../../protocol/filters/event-filter.ts'
 import type { RoomId } from '../../../protocol/ids.ts'
 import type { Database } from '../../../storage/database.ts'
-import { getTimeline } from '../../../storage/tables/events.ts'
+import { getHistory } from '../../../storage/tables/events.ts'
 import { getRelationsOf } from '../../../storage/tables/relations.ts'
+import { placeAfter, placeBefore, placeOf, splitPlace } from '../../../streams/history-place.ts'
 import type { EventReader, StoredEvent } from '../../events/event-reader.ts'
+import { filterHistory } from './history-view.ts'
 import type { RoomView } from './room-view.ts'
 
 /** A filter that keeps little may make us read this many pages for one answer. */
 const PAGES_MAX = 10
 const FILTERED_PAGE_EVENTS = 300
 
-/** Which part of a timeline: from one end of [low, high], both inside. */
+/** Which part of a room's history: from one end of [low, high], both inside; places as of streams/history-place.ts. */
 export interface PageRange {
   readonly roomId: RoomId
   readonly low: number
@@ -53,24 +55,24 @@ export class RoomPages {
     let { low, high } = range
     for (let page = 0; page < PAGES_MAX; page++) {
       if (low > high || wish.filter?.matchesNothing === true) break
-      const records = await getTimeline(this.#database, { roomId, low, high, direction, limit: pageSize })
+      const between = { low: splitPlace(low), high: splitPlace(high) }
+      const records = await getHistory(this.#database, { roomId, ...between, direction, limit: pageSize })
       const stored = records.map((record) => this.#events.remember(record))
       found.push(...(await this.#keep(stored, wish, roomId)))
       if (found.length > limit) return cut(found, limit, direction)
       if (records.length < pageSize) break
-      const last = records.at(-1)?.position ?? 0
-      if (direction === 'b') high = last - 1
-      else low = last + 1
-      if (page === PAGES_MAX - 1) return { events: found, end: direction === 'b' ? high : low - 1, isExhausted: false }
+      const last = records.at(-1)
+      if (last && direction === 'b') high = placeBefore(placeOf(last))
+      else if (last) low = placeAfter(placeOf(last))
+      if (page === PAGES_MAX - 1) return { events: found, end: direction === 'b' ? high : placeBefore(low), isExhausted: false }
     }
-    return { events: found, end: direction === 'b' ? range.low - 1 : range.high, isExhausted: true }
+    return { events: found, end: direction === 'b' ? placeBefore(range.low) : range.high, isExhausted: true }
   }
 
   async #keep(events: readonly StoredEvent[], wish: PageWish, roomId: RoomId): Promise<StoredEvent[]> {
     const { filter } = wish
-    const visible = wish.view
-      .filter(events)
-      .filter((stored) => stored.event.stateKey !== undefined || !wish.ignoredUsers.has(stored.event.sender))
+    const seen = await filterHistory(this.#database, wish.view, events)
+    const visible = seen.filter((stored) => stored.event.stateKey !== undefined || !wish.ignoredUsers.has(stored.event.sender))
     if (filter === undefined || filter.matchesEverything) return visible
     const relatedBy = filter.needsRelations ? await this.#getRelated(visible) : undefined
     return visible.filter((stored) => {
@@ -90,7 +92,8 @@ export class RoomPages {
 
 function cut(found: readonly StoredEvent[], limit: number, direction: 'b' | 'f'): RoomPage {
   const events = found.slice(0, limit)
-  const next = found[limit]?.position ?? 0
+  const last = found[limit]
+  const next = last ? placeOf(last) : 0
   // What comes next is at `next`: a token backwards stands after it, one forwards before it.
-  return { events, end: direction === 'b' ? next : next - 1, isExhausted: false }
+  return { events, end: direction === 'b' ? next : placeBefore(next), isExhausted: false }
 }

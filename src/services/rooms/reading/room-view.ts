@@ -8,6 +8,7 @@ import type { Database } from '../../../storage/database.ts'
 import { getVisibilityHistory } from '../../../storage/tables/room-state.ts'
 import type { SlotInterval } from '../../../storage/tables/room-state.ts'
 import { stateChangesOf } from '../../../streams/event-rows.ts'
+import { placeOf } from '../../../streams/history-place.ts'
 import type { StreamHub } from '../../../streams/stream-hub.ts'
 import { cacheOfEntries } from '../../../util/lru-cache.ts'
 import type { StoredEvent } from '../../events/event-reader.ts'
@@ -27,10 +28,23 @@ export class RoomView {
       .map((interval) => ({ fromPos: interval.fromPos, membership: parseMembership(contentOf(interval)) }))
   }
 
-  /** Leaves out events that the user may not see, and those outside the timeline (rejected, soft-failed, only known). */
+  get userId(): UserId {
+    return this.#userId
+  }
+
+  /** Tells whether the user is joined, or was after the position. */
+  hasJoinedAfter(position: number): boolean {
+    const lastJoin = this.#memberships.findLastIndex((entry) => entry.membership === 'join')
+    return lastJoin !== -1 && (this.#memberships[lastJoin + 1]?.fromPos ?? Infinity) >= position
+  }
+
+  /**
+   * Leaves out events that the user may not see, those outside the timeline (rejected, soft-failed, only known) and those from before
+   * the stream, of which `filterHistory` knows.
+   */
   filter(events: readonly StoredEvent[]): StoredEvent[] {
     const items = events.flatMap((stored) =>
-      stored.position === undefined || stored.flags !== 0
+      stored.position === undefined || stored.flags !== 0 || stored.ordinal !== 0
         ? []
         : [{ position: stored.position, type: stored.event.type, stateKey: stored.event.stateKey, stored }],
     )
@@ -44,7 +58,7 @@ export class RoomView {
 
   /** Memberships at the events, as ClientEvents wants them. */
   membershipsAt(events: readonly StoredEvent[]): ReadonlyMap<EventId, string> {
-    return new Map(events.map((stored) => [stored.event.eventId, this.membershipAt(stored.position ?? 0)]))
+    return new Map(events.map((stored) => [stored.event.eventId, this.membershipAt(placeOf(stored))]))
   }
 
   /** Where the user, who is not joined, stopped to be joined for the last time; undefined for who never was. */

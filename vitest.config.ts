@@ -9,7 +9,7 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['src/**/*.test.ts', 'tests/kit/**/*.test.ts', 'tests/conformance/**/*.test.ts'],
+          include: ['src/**/*.test.ts', 'tests/{kit,chaos}/**/*.test.ts', 'tests/conformance/**/*.test.ts'],
           // Without state of their own, test files can share a thread: a fifth of the time.
           pool: 'threads',
           isolate: false,

@@ -17,13 +17,15 @@ import type { PendingEvent } from './event-building.ts'
 import type { AppendedEvent, EventIntent, EventsWriter } from './event-intent.ts'
 import type { EventReader } from './event-reader.ts'
 import { toEventRow } from './event-rows.ts'
-import type { ForeignEvent, ForeignEventsWriter, ForeignResult, OutlierResult, RoomImport } from './foreign-events.ts'
+import type { ForeignEventsWriter, ForeignResult, OutlierResult, OutsideMembership, RoomImport } from './foreign-events.ts'
 import { ForeignJobs } from './foreign-jobs.ts'
 import { ForeignPlanner } from './foreign-planner.ts'
-import type { ForeignMode, StateReset } from './foreign-planner.ts'
+import type { StateReset } from './foreign-planner.ts'
 import { IntentJobs } from './intent-jobs.ts'
 import type { NidAllocator } from './nid-allocator.ts'
 import { storeOutliers } from './outliers.ts'
+import type { OutliersRequest } from './outliers.ts'
+import { prepareOutsideRoom } from './outside-rooms.ts'
 import { ROOM_HEAD_MOVED, transactionKeyOf } from './persister-jobs.ts'
 import type { BuiltJob, ForeignJob, IntentJob, IntentResult, Job } from './persister-jobs.ts'
 import type { RoomModels } from './room-models.ts'
@@ -79,10 +81,7 @@ export class EventPersister implements EventsWriter, ForeignEventsWriter {
     this.#foreign = new ForeignJobs({ ...deps, planner: new ForeignPlanner({ ...deps, resolver, onStateReset }) })
   }
 
-  async append(request: {
-    readonly roomId: RoomId
-    readonly intents: readonly EventIntent[]
-  }): Promise<readonly AppendedEvent[]> {
+  async append(request: Parameters<EventsWriter['append']>[0]): Promise<readonly AppendedEvent[]> {
     const result = await this.#submit(request.intents, request.roomId, undefined)
     return result.events
   }
@@ -93,43 +92,37 @@ export class EventPersister implements EventsWriter, ForeignEventsWriter {
     return this.#submit(request.intents, undefined, roomVersion)
   }
 
-  appendForeign(request: {
-    readonly roomId: RoomId
-    readonly events: readonly ForeignEvent[]
-  }): Promise<readonly ForeignResult[]> {
+  appendForeign(request: Parameters<ForeignEventsWriter['appendForeign']>[0]): Promise<readonly ForeignResult[]> {
     return this.#submitForeign({ ...request, mode: 'append' })
   }
 
-  storeOutliers(request: {
-    readonly roomId: RoomId
-    readonly roomVersion: string
-    readonly events: readonly ForeignEvent[]
-  }): Promise<readonly OutlierResult[]> {
+  storeOutliers(request: OutliersRequest): Promise<readonly OutlierResult[]> {
     return storeOutliers(this.#deps, request)
   }
 
   async importRoom({ roomId, roomVersion, stateEvents, authChain, join }: RoomImport): Promise<ForeignResult> {
     const outliers = [...new Map([...authChain, ...stateEvents].map((one) => [one.event.eventId, one])).values()]
     await this.storeOutliers({ roomId, roomVersion, events: outliers })
-    const stateBefore = stateEvents.map(({ event }) => event.eventId)
+    const stateBefore = join.stateBefore ?? stateEvents.map(({ event }) => event.eventId)
     const results = await this.#submitForeign({ roomId, events: [{ ...join, stateBefore }], mode: 'import' })
     return results[0] ?? 'known'
   }
 
-  appendHistory(request: {
-    readonly roomId: RoomId
-    readonly before: EventId
-    readonly events: readonly ForeignEvent[]
-  }): Promise<readonly ForeignResult[]> {
-    return this.#submitForeign({ roomId: request.roomId, events: request.events, mode: 'history', gap: request.before })
+  async setOutsideMembership(request: OutsideMembership): Promise<ForeignResult> {
+    await prepareOutsideRoom(this.#deps, request)
+    const results = await this.#submitForeign({ roomId: request.roomId, events: [request.event], mode: 'outside' })
+    return results[0] ?? 'known'
   }
 
-  #submitForeign(request: {
-    readonly roomId: RoomId
-    readonly events: readonly ForeignEvent[]
-    readonly mode: ForeignMode
-    readonly gap?: EventId
-  }): Promise<readonly ForeignResult[]> {
+  appendHistory({
+    roomId,
+    events,
+    before,
+  }: Parameters<ForeignEventsWriter['appendHistory']>[0]): Promise<readonly ForeignResult[]> {
+    return this.#submitForeign({ roomId, events, mode: 'history', gap: before })
+  }
+
+  #submitForeign(request: Pick<ForeignJob, 'roomId' | 'events' | 'mode'> & { gap?: EventId }): Promise<readonly ForeignResult[]> {
     this.#refuseWhenBusy()
     const { roomId, events, mode, gap } = request
     const job: ForeignJob = {

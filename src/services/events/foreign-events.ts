@@ -1,5 +1,6 @@
 import type { MatrixEvent } from '../../protocol/events/event.ts'
 import type { EventId, RoomId } from '../../protocol/ids.ts'
+import type { JsonObject } from '../../protocol/json.ts'
 import type { RoomVersionId } from '../../protocol/room-versions/room-version.ts'
 
 /**
@@ -31,10 +32,20 @@ export type OutlierResult = 'stored' | 'rejected' | 'known' | { readonly missing
 export interface RoomImport {
   readonly roomId: RoomId
   readonly roomVersion: RoomVersionId
-  /** The state before the join. */
+  /** The state before the join; not looked at where the join has `stateBefore`. */
   readonly stateEvents: readonly ForeignEvent[]
   readonly authChain: readonly ForeignEvent[]
   readonly join: ForeignEvent
+}
+
+/** A local user's place in a room that nobody here is joined to: an invite, a knock, or the end of them. */
+export interface OutsideMembership {
+  readonly roomId: RoomId
+  readonly roomVersion: RoomVersionId
+  /** The `m.room.member` event, which nothing here can judge. */
+  readonly event: ForeignEvent
+  /** What the user is shown of the room: stripped state. Without it, what was shown before stays. */
+  readonly strippedState?: readonly JsonObject[] | undefined
 }
 
 /** Appends finished events. The local implementation is EventPersister; its remote twin forwards to the room's owner. */
@@ -58,6 +69,11 @@ export interface ForeignEventsWriter {
    * users in the room the join is appended as any other event. Returns what became of the join.
    */
   importRoom(request: RoomImport): Promise<ForeignResult>
+  /**
+   * Sets the place of a local user in a room that nobody here is joined to; makes the room's row where there is none. The event
+   * becomes part of the user's syncs and of no graph. Returns `accepted`, or `known` where it was stored before.
+   */
+  setOutsideMembership(request: OutsideMembership): Promise<ForeignResult>
   /**
    * Stores events from before `before`, an event of the room whose prev_events were not known, in topological order; the last
    * ones fill the gap. They are not told to /sync and change no current state.

@@ -21,9 +21,9 @@ import type { LoadedEvent, LoadEvents, StateResolver } from './state-resolver.ts
 
 /**
  * How events come in: `append` them to the timeline; `import` a room with its join, whatever our extremities are; fill its
- * `history`.
+ * `history`; set a membership in a room that nobody here is in, from `outside`.
  */
-export type ForeignMode = 'append' | 'import' | 'history'
+export type ForeignMode = 'append' | 'import' | 'history' | 'outside'
 
 /** An event with everything that its commit needs. */
 export interface PlannedEvent {

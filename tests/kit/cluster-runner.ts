@@ -31,7 +31,11 @@ export async function runCluster(settings: LaunchSettings): Promise<RunningTestS
     stops.push(async () => void (await Promise.all(servers.map((server) => server.stop()))))
     const port = settings.port === 0 ? await findFreePort() : settings.port
     const model = buildProxyModel(readProcesses([files.shared], files.workersDirectory), {
-      listen: [`127.0.0.1:${port}`],
+      listen: [
+        `http:127.0.0.1:${port}`,
+        ...(settings.federationPort === undefined ? [] : [`127.0.0.1:${settings.federationPort}`]),
+      ],
+      ...(settings.federationPort === undefined ? {} : { tls: certificateOf(config) }),
       pools: new Map(),
       isAdminHidden: false,
     })
@@ -42,6 +46,10 @@ export async function runCluster(settings: LaunchSettings): Promise<RunningTestS
     await stop()
     throw error
   }
+}
+
+function certificateOf(config: Readonly<Record<string, unknown>>): { certificate: string; key: string } {
+  return { certificate: String(config['tls_certificate_path']), key: String(config['tls_private_key_path']) }
 }
 
 async function startAll(

@@ -8,6 +8,7 @@ import type { RoomVersion } from '../../src/protocol/room-versions/room-version.
 import { generateSigningKey } from '../../src/protocol/signing-key.ts'
 import type { ForeignEvent } from '../../src/services/events/foreign-events.ts'
 import { Database } from '../../src/storage/database.ts'
+import { getBackwardExtremities } from '../../src/storage/tables/event-graph.ts'
 import type { DatabaseOptions } from '../../src/storage/database.ts'
 import { systemRandom } from '../../src/util/random.ts'
 import { startEventProcess } from '../kit/event-process.ts'
@@ -114,6 +115,10 @@ describe('Rooms of other servers', () => {
       )
       expect(head).toEqual({ joined_count: 3 })
 
+      expect(await getBackwardExtremities(reader, roomId, 10)).toMatchObject([
+        { eventId: again, prevIds: [topic] },
+        { eventId: join, prevIds: dag.events.get(join)?.prevEventIds },
+      ])
       // History between our leave and the second join fills the gap, before it and told to nobody.
       const heard: string[] = []
       process.hub.onRow('events', (row) => heard.push(row.eventId))

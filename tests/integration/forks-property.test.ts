@@ -22,6 +22,8 @@ const RUN_COUNT = 6
 const server = { serverName: parseServerName('hs'), signingKey: generateSigningKey(systemRandom) }
 
 let options: DatabaseOptions
+/** What became of all events: the test must see each. */
+const counts: Record<string, number> = {}
 let reader: Database
 
 beforeAll(async () => {
@@ -30,6 +32,13 @@ beforeAll(async () => {
 })
 
 afterAll(async () => {
+  expect(Object.keys(counts).toSorted()).toEqual(['accepted', 'rejected', 'softFailed'])
+  const [stored] = await reader.query<{ overlays: number; forks: number }>(
+    'test_coverage',
+    'SELECT (SELECT count(*) FROM state_overlays) AS overlays, (SELECT max(cardinality(extremities)) FROM room_head) AS forks',
+  )
+  expect(stored?.overlays).toBeGreaterThan(50)
+  expect(stored?.forks).toBeGreaterThan(1)
   await reader.close()
   await dropTestDatabase(options, options.database)
 })
@@ -52,7 +61,8 @@ function sorted(state: ReadonlyMap<string, string>): [string, string][] {
 class Expectation {
   readonly dag: TestDag
   readonly #resolver: NaiveResolver
-  readonly #softFailed = new Set<EventId>()
+  /** Soft-failed and rejected events: no part of the room's ends. */
+  readonly #aside = new Set<EventId>()
   extremities: EventId[]
 
   constructor(version: RoomVersion, decisions: readonly number[], suffix: string) {
@@ -60,7 +70,7 @@ class Expectation {
     this.#resolver = new NaiveResolver(version, this.dag.events)
     const start = this.dag.start()
     this.extremities = [start]
-    growRandomly(this.dag, start, decisions)
+    growRandomly(this.dag, start, decisions, { isHostile: true })
   }
 
   event(eventId: EventId): MatrixEvent {
@@ -70,13 +80,15 @@ class Expectation {
   }
 
   note(eventId: EventId, result: ForeignResult): void {
-    if (result === 'softFailed') this.#softFailed.add(eventId)
+    expect(result === 'rejected').toBe(this.dag.rejected.has(eventId))
+    counts[String(result)] = (counts[String(result)] ?? 0) + 1
+    if (result !== 'accepted') this.#aside.add(eventId)
     if (result !== 'accepted') return
     const covered = new Set<EventId>()
     const stack = [...this.event(eventId).prevEventIds]
     for (let prev = stack.pop(); prev !== undefined; prev = stack.pop()) {
       covered.add(prev)
-      if (this.#softFailed.has(prev)) stack.push(...this.event(prev).prevEventIds)
+      if (this.#aside.has(prev)) stack.push(...this.event(prev).prevEventIds)
     }
     this.extremities = [...this.extremities.filter((one) => !covered.has(one)), eventId]
   }
@@ -135,7 +147,7 @@ async function deliver(
     const events = batch.map((eventId) => foreign(expectation.event(eventId)))
     const results = await process.persister.appendForeign({ roomId: expectation.dag.roomId, events })
     for (const [index, result] of results.entries()) {
-      expect(result).toBeOneOf(['accepted', 'softFailed'])
+      expect(result).toBeOneOf(['accepted', 'softFailed', 'rejected'])
       expectation.note(batch[index] as EventId, result)
     }
     await check(expectation)

@@ -71,16 +71,24 @@ export class TestDag {
     return eventId
   }
 
-  /** Appends an event, or tells why the auth rules do not allow it. */
-  tryAppend(prevEventIds: readonly EventId[], draft: EventDraft): EventId | { readonly reason: string } {
+  /** Events that the auth rules do not allow: servers reject them, others may follow them all the same. */
+  readonly rejected = new Set<EventId>()
+
+  /** Appends an event, or tells why the auth rules do not allow it; `isForced`: a hostile server sends it all the same. */
+  tryAppend(
+    prevEventIds: readonly EventId[],
+    draft: EventDraft,
+    options: { readonly isForced?: boolean } = {},
+  ): EventId | { readonly reason: string } {
     const stateBefore = this.stateAfter(prevEventIds)
     const event = this.#build(prevEventIds, draft, stateBefore)
     const result = checkAuthRules(this.roomVersion, event, (type, key) => this.#eventAt(stateBefore, stateSlotKey(type, key)))
-    if (!result.allowed) return { reason: result.reason }
+    if (!result.allowed && options.isForced !== true) return { reason: result.reason }
+    if (!result.allowed) this.rejected.add(event.eventId)
     this.events.set(event.eventId, event)
     this.order.push(event.eventId)
     const stateAfter = new Map(stateBefore)
-    if (event.stateKey !== undefined) stateAfter.set(stateSlotKey(event.type, event.stateKey), event.eventId)
+    if (event.stateKey !== undefined && result.allowed) stateAfter.set(stateSlotKey(event.type, event.stateKey), event.eventId)
     this.states.set(event.eventId, stateAfter)
     return event.eventId
   }
@@ -114,7 +122,9 @@ export class TestDag {
       .filter((eventId) => eventId !== undefined)
     const name = `${draft.type === 'm.room.create' ? 'create' : `event ${this.order.length}`}${this.#suffix}`
     const eventId = (
-      roomVersion.eventIdFormat === 1 ? `$${this.order.length}x${hashOf(name).slice(0, this.#suffix === '' ? 4 : 12)}:a.org` : `$${hashOf(name)}`
+      roomVersion.eventIdFormat === 1
+        ? `$${this.order.length}x${hashOf(name).slice(0, this.#suffix === '' ? 4 : 12)}:a.org`
+        : `$${hashOf(name)}`
     ) as EventId
     const depth = 1 + Math.max(0, ...prevEventIds.map((prev) => this.events.get(prev)?.depth ?? 0))
     const originServerTs = draft.originServerTs ?? this.order.length
@@ -155,8 +165,13 @@ export function membership(sender: UserId, target: UserId, value: string): Event
   return { type: 'm.room.member', sender, stateKey: target, content: { membership: value } }
 }
 
-/** Appends random events to random places, steered by the numbers; what is not allowed there is left out. */
-export function growRandomly(dag: TestDag, start: EventId, decisions: readonly number[]): void {
+/** Appends random events to random places, steered by the numbers; what is not allowed there is left out, or forced now and then. */
+export function growRandomly(
+  dag: TestDag,
+  start: EventId,
+  decisions: readonly number[],
+  options: { readonly isHostile?: boolean } = {},
+): void {
   const stream = new DecisionStream(decisions)
   const first = dag.order.indexOf(start)
   while (!stream.isEmpty) {
@@ -165,7 +180,8 @@ export function growRandomly(dag: TestDag, start: EventId, decisions: readonly n
     const prevEventIds = new Set([stream.pick(recent)])
     if (stream.below(4) === 0) prevEventIds.add(stream.pick(recent))
     const prev = [...prevEventIds]
-    dag.tryAppend(prev, { ...draftRandomly(dag, prev, stream), originServerTs: stream.below(6) })
+    const draft = { ...draftRandomly(dag, prev, stream), originServerTs: stream.below(6) }
+    dag.tryAppend(prev, draft, { isForced: options.isHostile === true && stream.below(4) === 0 })
   }
 }
 

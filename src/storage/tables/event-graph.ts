@@ -197,30 +197,6 @@ export async function getBackwardExtremities(tx: Queryable, roomId: RoomId, limi
   )
 }
 
-/**
- * Walks back along prev_events from `latest`, not beyond `earliest`, breadth first; returns ids, the nearest first. `latest` are not
- * among them. Spec: server-server-api § Backfilling and retrieving missing events.
- */
-export async function getEventsBetween(
-  tx: Queryable,
-  query: { roomId: RoomId; latest: readonly string[]; earliest: readonly string[]; minDepth: number; limit: number },
-): Promise<EventId[]> {
-  const rows = await tx.query<{ eventId: EventId }>(
-    'get_events_between',
-    `WITH RECURSIVE room AS (SELECT room_nid FROM rooms WHERE room_id = $1),
-     stops AS (SELECT event_nid FROM events WHERE event_id = ANY($3)),
-     walk(event_nid, step) AS (
-       SELECT p.nid, 1 FROM events e JOIN room USING (room_nid) CROSS JOIN LATERAL unnest(e.prev_nids) AS p(nid) WHERE e.event_id = ANY($2)
-       UNION SELECT p.nid, w.step + 1 FROM walk w JOIN events e USING (event_nid) CROSS JOIN LATERAL unnest(e.prev_nids) AS p(nid)
-        WHERE w.step < $5 AND e.depth > $4 AND w.event_nid NOT IN (SELECT event_nid FROM stops))
-     SELECT e.event_id AS "eventId" FROM (SELECT event_nid, min(step) AS step FROM walk GROUP BY event_nid) w JOIN events e USING (event_nid)
-      WHERE e.event_id <> ALL($2) AND e.event_id <> ALL($3) AND e.depth >= $4 AND e.flags & 3 = 0
-      ORDER BY w.step, e.depth DESC LIMIT $5`,
-    [query.roomId, query.latest, query.earliest, query.minDepth, query.limit],
-  )
-  return rows.map((row) => row.eventId)
-}
-
 /** Where history before an event goes: the event's position, and the lowest ordinal there. Undefined where it has no position. */
 export async function getHistoryPlace(
   tx: Queryable,

@@ -67,9 +67,14 @@ async function runUntilStopped(config: Config, { logger, stop, onListening }: Ru
   const manager = new ServiceManager(logger)
   try {
     if (runsDatabase(config))
-      postgres = await startEmbeddedPostgres({ dataDir: embeddedDirectoryOf(config), logger, onFatal: stop.fail })
+      postgres = await startEmbeddedPostgres({
+        dataDir: embeddedDirectoryOf(config),
+        logger,
+        onFatal: () => stop.fail('PostgreSQL cannot be started anew'),
+      })
     const databaseOptions = postgres?.connection ?? (await findDatabase(config))
-    server = await startServer({ config, logger, databaseOptions })
+    const onReplaced = (): void => stop.fail('another process has taken the name of this one')
+    server = await startServer({ config, logger, databaseOptions, onReplaced })
     if (pidFile !== undefined) writeFileSync(pidFile, `${process.pid}\n`)
     announce(server.addresses, logger)
     manager.ready(server.addresses)
@@ -133,8 +138,8 @@ async function stopAll({
 
 interface StopRequest {
   readonly requested: Promise<{ readonly reason: string; readonly status: number }>
-  /** Stops because the database is gone for good. */
-  readonly fail: () => void
+  /** Stops because of something that only a new start can mend: the database is gone for good, say. */
+  readonly fail: (reason: string) => void
 }
 
 /** Hears the first request to stop. Further ones change nothing: a terminal and a parent often send the same signal both. */
@@ -148,7 +153,7 @@ function listenForStop(): StopRequest {
   for (const signal of STOP_SIGNALS) process.on(signal, () => settle({ reason: signal, status: EXIT.ok }))
   // The launcher on an older Node died: nobody would stop us.
   process.on('disconnect', () => settle({ reason: 'the launcher is gone', status: EXIT.ok }))
-  return { requested: promise, fail: () => settle({ reason: 'PostgreSQL cannot be started anew', status: EXIT.failed }) }
+  return { requested: promise, fail: (reason) => settle({ reason, status: EXIT.failed }) }
 }
 
 function describeStartError(error: unknown): string {

@@ -1,4 +1,5 @@
 import { chmod, unlink } from 'node:fs/promises'
+import { createConnection } from 'node:net'
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import fastify from 'fastify'
@@ -18,10 +19,16 @@ const CORS_HEADERS = {
   'access-control-expose-headers': 'ETag, Location, X-Max-Bytes, Retry-After, Synapse-Trace-Id, Server',
 } as const
 
+/** Marks requests of `ganglion doctor`; the process that gets one says in the answer's PROCESS_HEADER who it is. */
+export const DOCTOR_HEADER = 'x-ganglion-doctor'
+export const PROCESS_HEADER = 'x-ganglion-process'
+
 export interface HttpServerOptions {
   /** Trust X-Forwarded-For (the listener's `x_forwarded`). */
   readonly isForwarded: boolean
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer }
+  /** Who this process is: told to who asks for it by the header `x-ganglion-doctor`. */
+  readonly instance?: string
   /** Called for each finished request, for logs and metrics. */
   onFinished?(info: RequestInfo): void
   /** Called for an error that is our bug. */
@@ -133,8 +140,12 @@ export class HttpServer<Context> {
       operationId: endpoint.operationId,
       status: response.status,
       durationMs: performance.now() - startMs,
-      remoteAddress: request.ip,
+      remoteAddress: addressOf(request),
     })
+    const { instance } = this.#options
+    // The process that the proxy chose, also where another one has answered.
+    if (instance !== undefined && request.headers[DOCTOR_HEADER] !== undefined)
+      response = { ...response, headers: { ...response.headers, [PROCESS_HEADER]: instance } }
     return send(reply, response)
   }
 
@@ -163,12 +174,15 @@ export class HttpServer<Context> {
     send(reply, this.#toErrorResponse(error, request, operationId))
   }
 
+  /** How many requests are under way. */
+  get openRequests(): number {
+    return this.#open.size
+  }
+
   /** Starts to listen; returns the URL. */
   async listen(address: ListenAddress): Promise<string> {
     if ('path' in address) {
-      await unlink(address.path).catch((error: NodeJS.ErrnoException) => {
-        if (error.code !== 'ENOENT') throw error
-      })
+      await removeLeftSocket(address.path)
       await this.#app.listen({ path: address.path })
       await chmod(address.path, address.mode ?? 0o666)
       return `unix:${address.path}`
@@ -182,6 +196,27 @@ export class HttpServer<Context> {
     for (const abort of this.#open) abort.abort(new Error('The server is stopping'))
     await this.#app.close()
   }
+}
+
+/** Over a Unix socket whoever sets no X-Forwarded-For has no address: it is somebody on this machine. */
+function addressOf(request: FastifyRequest): string {
+  return (request.ip as string | undefined) ?? '127.0.0.1'
+}
+
+/** Removes the socket of a process that was killed. Throws EADDRINUSE when somebody listens there, whose place we must not take. */
+async function removeLeftSocket(path: string): Promise<void> {
+  const isInUse = await new Promise<boolean>((resolve) => {
+    const probe = createConnection({ path })
+    probe.once('connect', () => {
+      probe.destroy()
+      resolve(true)
+    })
+    probe.once('error', () => resolve(false))
+  })
+  if (isInUse) throw Object.assign(new Error(`listen EADDRINUSE: address already in use ${path}`), { code: 'EADDRINUSE' })
+  await unlink(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOENT') throw error
+  })
 }
 
 /** The path with its parameter names taken away, so that two endpoints on one path share an entry. */
@@ -229,7 +264,7 @@ class ServerRequest implements HttpRequest {
     this.url = request.url
     this.params = request.params as Record<string, string>
     this.headers = request.headers
-    this.remoteAddress = request.ip
+    this.remoteAddress = addressOf(request)
     this.signal = signal
     this.#request = request
   }

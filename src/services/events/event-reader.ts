@@ -74,6 +74,11 @@ export class EventReader {
     return (await this.getEvents([eventId])).get(eventId)
   }
 
+  /** Forgets events that are stored otherwise now. */
+  forget(eventIds: readonly EventId[]): void {
+    for (const eventId of eventIds) this.#cache.delete(eventId)
+  }
+
   /** Parses a row that another query brought, or takes it from the cache. */
   remember(record: EventRecord): StoredEvent {
     const cached = this.#cache.get(record.eventId)

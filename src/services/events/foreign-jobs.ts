@@ -3,6 +3,7 @@ import { MatrixError } from '../../protocol/errors.ts'
 import type { ServerName, UserId } from '../../protocol/ids.ts'
 import type { SigningKey } from '../../protocol/signing-key.ts'
 import type { Database } from '../../storage/database.ts'
+import { insertSlots } from '../../storage/operations/event-graph-writes.ts'
 import { getHistoryPlace } from '../../storage/tables/event-graph.ts'
 import { HISTORY_ORDINALS_MAX } from '../../streams/history-place.ts'
 import { assert } from '../../util/assert.ts'
@@ -12,6 +13,7 @@ import type { PushActionCalculator, PushOutcome } from '../push/push-actions.ts'
 import type { ForeignEvent } from './foreign-events.ts'
 import { applyChange, buildNextEvent, isEffectiveRedaction, redactEntry, relationOf } from './event-building.ts'
 import type { PendingEvent } from './event-building.ts'
+import type { EventReader } from './event-reader.ts'
 import type { ForeignPlanner, PlannedEvent } from './foreign-planner.ts'
 import type { NidAllocator } from './nid-allocator.ts'
 import type { BuiltJob, ForeignJob } from './persister-jobs.ts'
@@ -25,10 +27,14 @@ import { makeRoomPushView } from './room-push-view.ts'
 /** Forward extremities that may stay in a room with local users (design: rooms and state, invariant 5). */
 const EXTREMITIES_MAX = 10
 
+/** So many changes of state are worth a statement of their own before the commit. */
+const SLOTS_AHEAD_MIN = 100
+
 export interface ForeignJobsDeps {
   readonly database: Database
   readonly models: RoomModels
   readonly planner: ForeignPlanner
+  readonly events: EventReader
   readonly nids: NidAllocator
   readonly pushActions: PushActionCalculator
   readonly clock: Clock
@@ -67,12 +73,19 @@ export class ForeignJobs {
     const [first] = events
     if (first && mode !== 'history')
       await pushActions.prepare(model.roomId, makeRoomPushView(model, serverName, first.event.sender))
+    await this.#numberSlots(events)
     const history = job.gap === undefined ? undefined : await getHistoryPlace(this.#deps.database, job.gap)
     if (job.gap !== undefined && !history)
       throw new MatrixError('M_NOT_FOUND', 'The event before which history is missing is not known')
     if (history && history.ordinal - events.length < -HISTORY_ORDINALS_MAX)
       throw new MatrixError('M_LIMIT_EXCEEDED', 'The gap before this event is full')
     job.plan = { ...plan, events, history }
+  }
+
+  /** A room that is taken over fills many slots: those without a number get it before the commit holds the lane. */
+  async #numberSlots(events: readonly PlannedEvent[]): Promise<void> {
+    const slots = events.flatMap((planned) => planned.effect?.changes ?? [])
+    if (slots.length > SLOTS_AHEAD_MIN) await insertSlots(this.#deps.database, slots)
   }
 
   #hasLocalUsers(model: RoomModel): boolean {
@@ -135,7 +148,16 @@ export class ForeignJobs {
         return this.#apply(model, planned, history, touched)
       })
       models.put(model)
-      return { job, model, isNewRoom: false, pending, settle: () => job.done.resolve(plan.results) }
+      return {
+        job,
+        model,
+        isNewRoom: false,
+        pending,
+        settle: () => {
+          this.#deps.events.forget(plan.events.flatMap((planned) => (planned.isPromoted ? [planned.event.eventId] : [])))
+          job.done.resolve(plan.results)
+        },
+      }
     } catch (error) {
       undo()
       throw error

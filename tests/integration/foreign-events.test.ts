@@ -205,6 +205,42 @@ describe('Events of other servers', () => {
     expect((await readStateBefore(reader, next?.eventId ?? '')).get(slot)).toBe(ours?.eventId)
   })
 
+  it('I5: come through two processes at once, between local ones, and none is lost', async () => {
+    const roomId = await createRoom()
+    const zoe = new ForeignAuthor(reader, roomId, '@zoe:b.org')
+    const join = await zoe.join()
+    await append(roomId, join)
+    const other = startEventProcess(options, server)
+    try {
+      const branches = await Promise.all(
+        Array.from({ length: 16 }, (_unused, index) => zoe.message(`branch ${index}`, { prev: [join] })),
+      )
+      const both = [process, other]
+      const [results, sent] = await Promise.all([
+        Promise.all(branches.map((branch, index) => both[index % 2]?.persister.appendForeign({ roomId, events: [branch] }))),
+        Promise.all(
+          branches.map((_branch, index) =>
+            both[(index + 1) % 2]?.persister.append({
+              roomId,
+              intents: [{ type: 'm.room.message', sender: alice, content: { body: String(index) } }],
+            }),
+          ),
+        ),
+      ])
+      expect(results).toEqual(branches.map(() => ['accepted']))
+      const ids = [...branches.map(({ event }) => event.eventId), ...sent.map((events) => events?.[0]?.eventId ?? '')]
+      const stored = await reader.query(
+        'test_stored',
+        'SELECT DISTINCT event_id FROM events WHERE event_id = ANY($1) AND position IS NOT NULL AND flags = 0',
+        [ids],
+      )
+      expect(stored.length).toBe(32)
+      expect((await readExtremities(reader, roomId)).length).toBeLessThanOrEqual(10)
+    } finally {
+      await other.stop()
+    }
+  })
+
   it('are told alike from memory and from the database', async () => {
     const other = startEventProcess(options, server)
     const read: { position: number; row: EventRow }[] = []

@@ -3,6 +3,7 @@ import type { ClientContext } from './client/context.ts'
 import { getAdminLockUser, getAdminSuspendUser, setAdminLockUser, setAdminSuspendUser } from './admin/account-moderation.ts'
 import { listEventReports, removeEventReport, showEventReport } from './admin/event-reports.ts'
 import { getRegistrationNonce, registerWithSharedSecret } from './admin/register.ts'
+import { getTopology } from './admin/topology.ts'
 import { getWhoIs } from './admin/whois.ts'
 import {
   deleteAccountData,
@@ -321,6 +322,7 @@ export const ENDPOINTS: readonly Endpoint<ApiContext>[] = [
 
   // admin
   getWhoIs,
+  getTopology,
   listEventReports,
   showEventReport,
   removeEventReport,

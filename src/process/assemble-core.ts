@@ -47,6 +47,8 @@ export interface Core {
   readonly cacheFactor: number
   /** The committer of a stream: one for each stream in a process. */
   committer<Name extends StreamName>(stream: Name): LaneCommitter<Name>
+  /** Jobs that wait for a commit, by stream; events have a writer of their own. */
+  queueLengths(): ReadonlyMap<StreamName, number>
 }
 
 export function assembleCore(deps: { config: Config; logger: Logger; databaseOptions: DatabaseOptions }): Core {
@@ -80,6 +82,7 @@ export function assembleCore(deps: { config: Config; logger: Logger; databaseOpt
       committers.set(stream, known)
       return known as unknown as LaneCommitter<Name>
     },
+    queueLengths: () => new Map([...committers].map(([stream, { queueLength }]) => [stream, queueLength])),
   }
 }
 

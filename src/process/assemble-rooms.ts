@@ -13,6 +13,8 @@ export interface RoomServices {
   readonly writer: EventsWriter
   /** Appends what other servers made. */
   readonly foreign: ForeignEventsWriter
+  /** How the writer of this process is doing. */
+  readonly persister: Pick<EventPersister, 'queueLength' | 'headMoves' | 'stateResets'>
   /** Waits until everything that was accepted is committed or refused. */
   drain(): Promise<void>
 }
@@ -36,5 +38,5 @@ export function assembleRooms(core: Core, deps: { pushActions: PushActionCalcula
     // Members, power levels or join rules that nobody took away: a sign of a hostile or broken history.
     onStateReset: (reset) => logger.warn('A state resolution dropped state that no event took away', { ...reset }),
   })
-  return { models, writer, foreign: writer, drain: () => writer.drain() }
+  return { models, writer, foreign: writer, persister: writer, drain: () => writer.drain() }
 }

@@ -26,12 +26,16 @@ import { assembleRoomWriting } from './assemble-room-writing.ts'
 import { assembleRooms } from './assemble-rooms.ts'
 import { assembleSync } from './assemble-sync.ts'
 import { assembleUserData } from './assemble-user-data.ts'
+import type { Observed } from './metrics.ts'
+import { assembleReports, observe } from './process-report.ts'
 import type { UserDataServices } from './assemble-user-data.ts'
 
 /** Everything that one process consists of, wired. */
 export interface Assembly {
   readonly client: ApiContext
   readonly cluster: Cluster
+  /** What metrics are read from. */
+  readonly observed: Observed
   /** Loads what must be known before the first request. */
   start(): Promise<void>
   /** After the process has joined: settles when the work that it has taken has begun. */
@@ -58,6 +62,7 @@ export function assemble(deps: {
 
   return {
     cluster,
+    observed: services.observed,
     client: {
       sync: services.sync,
       ...accounts,
@@ -76,6 +81,7 @@ export function assemble(deps: {
       ownKeys: federation.ownKeys,
       keyNotary: federation.keyNotary,
       config,
+      topology: services.topology,
       clock,
       rateLimiter,
     },
@@ -131,6 +137,8 @@ function assembleServices(core: Core, cluster: Cluster) {
   const ephemeral = assembleEphemeral(core, cluster)
   const push = assemblePush(core, { markers: userData.accountData })
   const rooms = assembleRooms(core, { pushActions: push.pushActions })
+  const observed = observe(core, cluster, rooms)
+  const topology = assembleReports(core, observed)
   const writer = routeEvents(core, cluster, rooms.writer)
   const directory = assembleRoomDirectory(core, { writer })
   const reading = assembleRoomReading(core, {
@@ -169,5 +177,7 @@ function assembleServices(core: Core, cluster: Cluster) {
     writing,
     federationReads,
     sync,
+    observed,
+    topology,
   }
 }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import { ENDPOINTS } from '../api/endpoints.ts'
+import { metricsEndpoint } from '../api/metrics/metrics.ts'
 import { forwardedEndpoints, HttpForwarder } from '../api/replication/http-forward.ts'
 import type { ClientContext } from '../api/client/context.ts'
 import type { Config } from '../config/config.ts'
@@ -13,7 +14,9 @@ import type { Endpoint } from '../http/endpoint.ts'
 import { rendezvousOrder } from '../replication/rendezvous.ts'
 import type { Logger } from '../util/logger.ts'
 import { resourceRole } from './assemble-cluster.ts'
-import type { Cluster } from './assemble-cluster.ts'
+import { bindMetrics } from './metrics.ts'
+import type { Observed } from './metrics.ts'
+import { RequestCounters } from './metrics-requests.ts'
 
 /** Which resources a configured name brings along, as in Synapse: `client` also answers media, static pages and the well-known files. */
 const IMPLIED_RESOURCES: Readonly<Record<string, readonly string[]>> = {
@@ -34,25 +37,38 @@ export async function openListeners(deps: {
   readonly config: Config
   readonly logger: Logger
   readonly topology: Topology
-  readonly cluster: Cluster
+  readonly observed: Observed
   readonly context: ClientContext
 }): Promise<OpenListeners> {
-  const { config, logger, topology, context } = deps
-  const endpointsOf = makeEndpointChoice(deps)
+  const { config, logger, topology, context, observed } = deps
+  const forwarder = makeForwarder(deps)
+  const requests = new RequestCounters()
   const servers: HttpServer<ClientContext>[] = []
+  const { enableMetrics } = config.users
+  const { forwarded } = forwarder
+  const openRequests = (): number => servers.reduce((sum, server) => sum + server.openRequests, 0)
+  const metrics = enableMetrics ? metricsEndpoint(bindMetrics({ ...observed, requests, forwarded, openRequests })) : undefined
+  const endpointsOf = makeEndpointChoice({ ...deps, forwarder, metrics })
   const addresses: string[] = []
   const close = async (): Promise<void> => {
     await Promise.all(servers.map((server) => server.close()))
   }
   try {
     for (const listener of topology.listeners) {
-      if (listener.type !== 'http') continue
+      if (listener.type === 'metrics' && !enableMetrics) {
+        logger.warn('a listener for metrics stays closed: enable_metrics is off', { listener: listener.tag })
+        continue
+      }
       for (const address of addressesOf(listener)) {
         const server = new HttpServer(
           {
             isForwarded: listener.xForwarded,
             ...(listener.tls ? { tls: readCertificate(config) } : {}),
-            onFinished: (info) => logger.debug('request', { ...info, listener: listener.tag }),
+            instance: topology.instance,
+            onFinished(info) {
+              requests.count(info)
+              logger.debug('request', { ...info, listener: listener.tag })
+            },
             onInternalError: (error, info) => logger.error('a request failed', { ...info, error }),
           },
           endpointsOf(listener),
@@ -76,18 +92,10 @@ export function listServedResources(topology: Topology): string[] {
   return [...names]
 }
 
-/**
- * Chooses what a listener answers. What this process serves on none of its listeners is handed to one that does; what it serves
- * on another of its listeners is left out on purpose.
- */
-function makeEndpointChoice({ config, topology, cluster }: { config: Config; topology: Topology; cluster: Cluster }) {
-  const served = new Set(listServedResources(topology))
-  const own = ENDPOINTS.filter((endpoint) => served.has(endpoint.resource))
-  // Without a secret, the replication listener is for this machine only; then that is the proof.
-  const secret = hasSecret(config.workers) ? (config.workers.workerReplicationSecret ?? '') : ''
-  const forwarder = new HttpForwarder({
+function makeForwarder({ config, observed: { cluster } }: { config: Config; observed: Observed }): HttpForwarder {
+  return new HttpForwarder({
     requester: cluster.rpcClient,
-    secret,
+    secret: forwardingSecret(config),
     targetsOf({ operationId, resource }) {
       const able = cluster.members
         .live()
@@ -98,6 +106,29 @@ function makeEndpointChoice({ config, topology, cluster }: { config: Config; top
       )
     },
   })
+}
+
+/** Without a secret, the replication listener is for this machine only; then that is the proof. */
+function forwardingSecret({ workers }: Config): string {
+  return hasSecret(workers) ? (workers.workerReplicationSecret ?? '') : ''
+}
+
+/**
+ * Chooses what a listener answers. What this process serves on none of its listeners is handed to one that does; what it serves
+ * on another of its listeners is left out on purpose.
+ */
+function makeEndpointChoice(deps: {
+  readonly config: Config
+  readonly topology: Topology
+  readonly observed: Observed
+  readonly forwarder: HttpForwarder
+  /** Undefined: `enable_metrics` is off. */
+  readonly metrics: Endpoint<unknown> | undefined
+}): (listener: ListenerConfig) => Endpoint<ClientContext>[] {
+  const { config, topology, forwarder, metrics } = deps
+  const { rpcServer } = deps.observed.cluster
+  const served = new Set(listServedResources(topology))
+  const own = ENDPOINTS.filter((endpoint) => served.has(endpoint.resource))
   return (listener: ListenerConfig): Endpoint<ClientContext>[] => {
     const names = resourcesOf(listener)
     const isPublic = [...names].some((name) => !PRIVATE_RESOURCES.has(name))
@@ -106,7 +137,8 @@ function makeEndpointChoice({ config, topology, cluster }: { config: Config; top
         if (names.has(endpoint.resource) && served.has(endpoint.resource)) return [endpoint]
         return isPublic && !topology.isMonolith && !served.has(endpoint.resource) ? [forwarder.wrap(endpoint)] : []
       }),
-      ...(names.has('replication') ? [...cluster.rpcServer.endpoints, ...forwardedEndpoints(own, secret)] : []),
+      ...(names.has('replication') ? [...rpcServer.endpoints, ...forwardedEndpoints(own, forwardingSecret(config))] : []),
+      ...(names.has('metrics') && metrics !== undefined ? [metrics] : []),
       HEALTH,
     ]
   }

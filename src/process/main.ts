@@ -32,7 +32,7 @@ export async function startServer(deps: {
   let listeners: OpenListeners | undefined
   try {
     await assembly.start()
-    listeners = await openListeners({ config, logger, topology, cluster, context: assembly.client })
+    listeners = await openListeners({ config, logger, topology, observed: assembly.observed, context: assembly.client })
     await cluster.join()
     await assembly.ready()
   } catch (error) {

@@ -40,6 +40,8 @@ export class RoleLeases {
   readonly #looking = new Rerun(() => this.#look())
   readonly #renewing = new Rerun(() => this.#renew())
   readonly #listeners: (() => void)[] = []
+  /** How often this process took a role, for metrics. */
+  takeovers = 0
   #view: ReadonlyMap<string, LeaseRow> = new Map()
   /** Boots whose lock was free at the last look: gone, or just connecting anew. */
   #suspects: ReadonlySet<string> = new Set()
@@ -113,6 +115,13 @@ export class RoleLeases {
     const row = this.#view.get(role)
     if (!row || row.isExpired || row.boot === this.#members.self.boot) return undefined
     return this.#members.isLive(row.holder) ? row.holder : undefined
+  }
+
+  /** The roles that this process knows of, by name, with their holders. */
+  list(): { readonly role: string; readonly holder: string | undefined; readonly epoch: number | undefined }[] {
+    return [...new Set([...this.#slots.keys(), ...this.#view.keys()])]
+      .toSorted()
+      .map((role) => ({ role, holder: this.holderOf(role), epoch: this.epochOf(role) }))
   }
 
   /** The newest epoch of a role that this process knows of. */
@@ -202,6 +211,7 @@ export class RoleLeases {
       if (slot) this.#begin(slot, epoch, askedMs)
     }
     if (taken.length === 0) return
+    this.takeovers += taken.length
     this.#logger.info('This process has taken roles', { roles: taken.map(({ role, epoch }) => `${role} (epoch ${epoch})`) })
     this.#armExpiry()
     this.#tellOthers(taken)

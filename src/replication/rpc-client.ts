@@ -39,6 +39,15 @@ export type RpcCaller = Pick<RpcClient, 'call'>
 /** What the client asks of the members. */
 export type RpcMembers = Pick<Members, 'self' | 'get' | 'isLive' | 'suspect' | 'refresh' | 'onChange'>
 
+/** Calls of one method that ended in one way, for metrics. */
+export interface EndedCalls {
+  readonly method: string
+  /** `ok`, why it failed, or `matrix` for an error that is the other process's answer. */
+  readonly code: string
+  count: number
+  seconds: number
+}
+
 interface Target {
   readonly url: string
   readonly boot: string
@@ -67,6 +76,7 @@ export class RpcClient {
   readonly #tls: { readonly ca?: string; readonly rejectUnauthorized?: boolean }
   readonly #targets = new Map<string, Target>()
   #calls = 0
+  readonly ended = new Map<string, EndedCalls>()
 
   constructor(deps: {
     members: RpcMembers
@@ -106,11 +116,31 @@ export class RpcClient {
       endMs: this.#clock.monotonicMs() + deadlineMs,
       body: undefined,
     }
+    let code = 'ok'
     try {
       return (await this.#attempts(call, target, options)) as Response
+    } catch (error) {
+      code = error instanceof RpcError ? error.code : error instanceof MatrixError ? 'matrix' : 'internal'
+      throw error
     } finally {
       clearTimeout(timer)
+      this.#count(method.name, code, (this.#clock.monotonicMs() - call.endMs + deadlineMs) / 1000)
     }
+  }
+
+  #count(method: string, code: string, seconds: number): void {
+    const key = `${method} ${code}`
+    let ended = this.ended.get(key)
+    if (!ended) this.ended.set(key, (ended = { method, code, count: 0, seconds: 0 }))
+    ended.count++
+    ended.seconds += seconds
+  }
+
+  /** Calls to other processes under way. */
+  get inFlight(): number {
+    let sum = 0
+    for (const target of this.#targets.values()) sum += target.inFlight
+    return sum
   }
 
   async #attempts(call: Call, first: string | undefined, options: CallOptions): Promise<unknown> {

@@ -153,8 +153,10 @@ export async function writeTail(
   write: (tx: Queryable) => readonly Promise<unknown>[],
 ): Promise<{ readonly claim: LaneClaim; readonly results: readonly unknown[] }> {
   let lost: LaneClaim | undefined
+  const stats = hub.tailStats(claim.stream)
+  const startMs = performance.now()
   try {
-    return await database.burst(async (tx) => {
+    const written = await database.burst(async (tx) => {
       const claimed = claimLane(tx, claim)
       // All settle before an error is raised, or the others would be unhandled rejections.
       const [first, ...settled] = await Promise.allSettled([claimed, ...write(tx)])
@@ -167,7 +169,11 @@ export async function writeTail(
       }
       return { claim: await claimed, results: settled.map((one) => (one as PromiseFulfilledResult<unknown>).value) }
     })
+    stats.seconds.observe((performance.now() - startMs) / 1000)
+    stats.rows.observe(claim.count)
+    return written
   } catch (error) {
+    stats.failed++
     if (lost)
       hub.apply({ stream: claim.stream, lane: claim.lane, prev: lost.prev, rows: [], head: lost.positions.at(-1) ?? lost.prev })
     throw error

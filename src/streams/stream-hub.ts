@@ -1,5 +1,6 @@
 import { STREAM_NAMES, STREAMS } from './streams.ts'
 import type { Frame, StreamName, StreamPosition, StreamRows } from './streams.ts'
+import { TailStats } from './tail-stats.ts'
 
 /** Reads the committed rows of a lane with `after < position <= upTo`, in order. */
 export type ReadSince<Name extends StreamName> = (
@@ -63,6 +64,8 @@ interface StreamState {
 export class StreamHub {
   readonly #streams = new Map<StreamName, StreamState>()
   readonly stats: HubStats = { gaps: 0, pagesRead: 0, resets: 0, framesForgotten: 0, fromFuture: 0 }
+  /** Of the streams that this process has written. */
+  readonly tails = new Map<StreamName, TailStats>()
   readonly #onError: (error: unknown) => void
   readonly #commitListeners: ((frame: Frame) => void)[] = []
   #readHead: ReadHead | undefined
@@ -152,6 +155,13 @@ export class StreamHub {
   /** Registers the stream's one query for rows that a frame did not bring. */
   setReadSince<Name extends StreamName>(name: Name, readSince: ReadSince<Name>): void {
     this.#state(name).readSince = readSince as unknown as ReadSince<StreamName>
+  }
+
+  /** The figures of a stream's commits. */
+  tailStats(name: StreamName): TailStats {
+    let stats = this.tails.get(name)
+    if (!stats) this.tails.set(name, (stats = new TailStats()))
+    return stats
   }
 
   /** Applies a batch that this process has committed, and tells the other processes of it. */

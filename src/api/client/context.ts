@@ -53,10 +53,12 @@ import type { Tags } from '../../services/user-data/tags.ts'
 import type { UserDirectory } from '../../services/user-data/user-directory.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { KeysContext } from '../keys/context.ts'
+import type { TopologyReader } from '../replication/process-status.ts'
 
 /** The services that client endpoints may call; process/assemble.ts makes it. */
 export interface ClientContext extends KeysContext {
   readonly config: Config
+  readonly topology: Pick<TopologyReader, 'read'>
   readonly sync: SyncService
   readonly clock: Clock
   readonly rateLimiter: RateLimiter

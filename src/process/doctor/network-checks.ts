@@ -1,6 +1,7 @@
 import { isIP } from 'node:net'
 import { ENDPOINTS } from '../../api/endpoints.ts'
 import type { Config } from '../../config/config.ts'
+import { DOCTOR_HEADER, PROCESS_HEADER } from '../../http/http-server.ts'
 import { findRoute, samplePath } from '../proxy-config/routes.ts'
 import type { PooledRoute, ProxyModel } from '../proxy-config/model.ts'
 import type { ConfigurationUnderTest } from './config-checks.ts'
@@ -17,10 +18,6 @@ export interface Network {
   /** Whether the host has SRV records for federation. */
   readonly hasServiceRecord: (host: string) => Promise<boolean>
 }
-
-/** Marks requests of the doctor; a process that gets one says in the answer who it is. */
-export const DOCTOR_HEADER = 'x-ganglion-doctor'
-const PROCESS_HEADER = 'x-ganglion-process'
 
 /** Checks how clients and other servers find this one: names in DNS, and the well-known files. */
 export async function checkDiscovery(under: ConfigurationUnderTest, network: Network): Promise<Finding[]> {

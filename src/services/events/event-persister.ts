@@ -69,6 +69,8 @@ export class EventPersister implements EventsWriter, ForeignEventsWriter {
   readonly #gates = new Map<RoomId, { readonly holder: ForeignJob; readonly waiting: Job[] }>()
   /** How often a resolution dropped what no event takes away. */
   stateResets = 0
+  /** Attempts that found the room changed by another process, and were made again. */
+  headMoves = 0
 
   constructor(deps: EventPersisterDeps) {
     this.#deps = deps
@@ -79,6 +81,11 @@ export class EventPersister implements EventsWriter, ForeignEventsWriter {
       deps.onStateReset?.(reset)
     }
     this.#foreign = new ForeignJobs({ ...deps, planner: new ForeignPlanner({ ...deps, resolver, onStateReset }) })
+  }
+
+  /** Jobs that wait for their commit. */
+  get queueLength(): number {
+    return this.#queue.length
   }
 
   async append(request: Parameters<EventsWriter['append']>[0]): Promise<readonly AppendedEvent[]> {
@@ -364,6 +371,7 @@ export class EventPersister implements EventsWriter, ForeignEventsWriter {
     const isRaced = sqlState(error) === ROOM_HEAD_MOVED || (job.kind === 'foreign' && isUniqueViolation(error))
     if (isAlone && !isRaced && !isConnectionLost(error)) this.#fail(job, error)
     else {
+      if (isRaced) this.headMoves += 1
       job.isSuspect = sqlState(error) !== ROOM_HEAD_MOVED
       this.#retry(job, error)
     }

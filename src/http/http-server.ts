@@ -5,6 +5,7 @@ import { Readable } from 'node:stream'
 import fastify from 'fastify'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { MatrixError } from '../protocol/errors.ts'
+import { isOutage } from '../util/outage.ts'
 import type { Endpoint, HttpMethod, HttpRequest, HttpResponse } from './endpoint.ts'
 
 const HEADERS_BYTES_MAX = 32 * 1024
@@ -161,6 +162,8 @@ export class HttpServer<Context> {
     if (this.#isClosing && error instanceof Error && error.name === 'AbortError') {
       return errorResponse(new MatrixError('M_UNKNOWN', 'The server is stopping', { status: 503 }))
     }
+    // Each process says once that its database is away; the request may be repeated, and a proxy asks another process.
+    if (isOutage(error)) return errorResponse(new MatrixError('M_UNKNOWN', 'The server is not available', { status: 503 }))
     this.#options.onInternalError(error, { method: request.method, url: request.url, operationId })
     return errorResponse(new MatrixError('M_UNKNOWN', 'Internal server error'))
   }

@@ -49,9 +49,11 @@ export interface SupervisionTiming {
   /** A process that does not end by itself is killed. */
   readonly stopTimeoutMs: number
   readonly healthTimeoutMs: number
+  /** Between the restarts of two processes. */
+  readonly settleMs: number
 }
 
-const TIMING: SupervisionTiming = {
+const TIMING: Omit<SupervisionTiming, 'settleMs'> = {
   backoffMinMs: 500,
   backoffMaxMs: 30_000,
   stableMs: 60_000,
@@ -66,7 +68,7 @@ export class SupervisedProcess {
   readonly name: string
   readonly #spec: ProcessSpec
   readonly #deps: SupervisionDeps
-  readonly #timing: SupervisionTiming
+  readonly #timing: Omit<SupervisionTiming, 'settleMs'>
   #child: ChildProcess | undefined
   #state: ProcessState = 'stopped'
   #addresses: readonly string[] = []

@@ -1,11 +1,16 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { SupervisedProcess } from './supervised-process.ts'
 import type { ProcessSpec, ProcessStatus, SupervisionDeps } from './supervised-process.ts'
+
+/** Proxies look again after two seconds (proxy-config): until then, to them, the process before is still down. */
+const SETTLE_MS = 2500
 
 /** Keeps several processes running. */
 export class Supervisor {
   readonly #deps: SupervisionDeps
   readonly #processes = new Map<string, SupervisedProcess>()
   #turn: Promise<unknown> = Promise.resolve()
+  #stops = 0
 
   constructor(deps: SupervisionDeps) {
     this.#deps = deps
@@ -30,8 +35,10 @@ export class Supervisor {
   }
 
   /** Stops processes, all at once; all of them when none is named. */
-  stop(names: readonly string[] = [...this.#processes.keys()]): Promise<void> {
-    return this.#all(names, (process) => process.stop())
+  stop(names?: readonly string[]): Promise<void> {
+    // A rolling restart under way must not start again what has just ended.
+    if (names === undefined) this.#stops += 1
+    return this.#all(names ?? [...this.#processes.keys()], (process) => process.stop())
   }
 
   /**
@@ -41,9 +48,14 @@ export class Supervisor {
   restart(names: readonly string[] = [...this.#processes.keys()]): Promise<string | undefined> {
     // Two of these at once would take two processes down.
     const turn = this.#turn.then(async () => {
+      const stops = this.#stops
+      let isFirst = true
       for (const name of names) {
         const process = this.#processes.get(name)
         if (process === undefined) continue
+        if (!isFirst) await sleep(this.#deps.timing?.settleMs ?? SETTLE_MS)
+        isFirst = false
+        if (stops !== this.#stops) return name
         this.#deps.write(name, 'restarting')
         if (!(await process.restart())) return name
       }

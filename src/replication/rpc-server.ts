@@ -5,6 +5,7 @@ import type { Endpoint, HttpRequest, HttpResponse } from '../http/endpoint.ts'
 import { MatrixError } from '../protocol/errors.ts'
 import { parseStrictJson } from '../protocol/strict-json.ts'
 import type { Logger } from '../util/logger.ts'
+import { isOutage } from '../util/outage.ts'
 import { DEADLINE_HEADER, FROM_HEADER, IDEM_HEADER, RPC_PATH, RpcRefusal } from './rpc.ts'
 import type { RpcCode, RpcMethod, WireError } from './rpc.ts'
 
@@ -171,6 +172,10 @@ export class RpcServer {
       return errorAnswer({ code: 'matrix', retry: 'no', matrix }, status)
     }
     if (signal.aborted) return errorAnswer({ code: 'aborted', retry: 'no' })
+    if (isOutage(error)) {
+      const matrix = { errcode: 'M_UNKNOWN', error: 'The server is not available', status: 503 }
+      return errorAnswer({ code: 'matrix', retry: 'no', matrix }, 503)
+    }
     this.#logger.error(`The call ${served.method.name} failed`, { error })
     return errorAnswer({ code: 'internal', retry: 'no' })
   }

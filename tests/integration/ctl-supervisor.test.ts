@@ -11,7 +11,13 @@ import { systemClock } from '../../src/util/clock.ts'
 import { isProcessAlive } from '../../src/util/lock-file.ts'
 import { waitUntilHealthy } from '../../src/process/health-probe.ts'
 
-const QUICK: Partial<SupervisionTiming> = { backoffMinMs: 50, backoffMaxMs: 200, stopTimeoutMs: 1_000, healthTimeoutMs: 5_000 }
+const QUICK: Partial<SupervisionTiming> = {
+  backoffMinMs: 50,
+  backoffMaxMs: 200,
+  stopTimeoutMs: 1_000,
+  healthTimeoutMs: 5_000,
+  settleMs: 50,
+}
 let directory: string
 let lines: string[]
 let open: Supervisor[]

@@ -117,7 +117,7 @@ function snippet(pool: ProxyPool): string[] {
           `        lb_policy ${POLICY[pool.balance]}`,
           '        lb_retries 2',
           '        lb_try_duration 20s',
-          '        fail_duration 5s',
+          '        fail_duration 2s',
           '        max_fails 3',
         ]
       : []),

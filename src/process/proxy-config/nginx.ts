@@ -82,7 +82,7 @@ function urlOf({ name, isTls }: ProxyPool): string {
 
 function upstream({ name, members, backups, balance }: ProxyPool): string[] {
   const isHashed = balance !== 'any'
-  const check = members.length + (isHashed ? 0 : backups.length) > 1 ? ' max_fails=3 fail_timeout=5s' : ''
+  const check = members.length + (isHashed ? 0 : backups.length) > 1 ? ' max_fails=3 fail_timeout=2s' : ''
   const addressOf = ({ address, isSocket }: { address: string; isSocket: boolean }): string =>
     isSocket ? `unix:${address}` : address
   return [

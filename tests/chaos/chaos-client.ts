@@ -23,6 +23,10 @@ export class ChaosClient {
   readonly targets: readonly Target[]
   /** Answers with status 500: bugs, whatever the fault. */
   readonly internalErrors: string[] = []
+  /** The newest answer that was no good, for messages. */
+  lastTrouble = ''
+  /** Told of every answer that was no good. */
+  onTrouble: ((trouble: { readonly at: string; readonly status: number; readonly text: string }) => void) | undefined
   readonly #random: SeededRandom
 
   /** `sockets` are the processes that can be asked directly, by name. */
@@ -79,11 +83,18 @@ export class ChaosClient {
       })
       const text = await response.body.text()
       if (response.statusCode === 500) this.internalErrors.push(`${target.name} ${method} ${path.split('?')[0]}: ${text}`)
+      if (response.statusCode >= 300) this.#note(`${target.name} ${method} ${path}`, response.statusCode, text)
       return { status: response.statusCode, result: resultOf(response.statusCode), body: parseObject(text) }
-    } catch {
+    } catch (error) {
       // Refused, reset, cut off, too slow: all of them mean that nobody knows.
+      this.#note(`${target.name} ${method} ${path}`, 0, String(error))
       return { status: 0, result: 'unknown', body: {} }
     }
+  }
+
+  #note(at: string, status: number, text: string): void {
+    this.lastTrouble = `${status} ${text}`
+    this.onTrouble?.({ at: at.split('?')[0] ?? '', status, text })
   }
 
   async close(): Promise<void> {

@@ -16,7 +16,8 @@ export function* checkWhispers({ history, chains }: Run): Generator<Violation> {
     const seen = new Set<string>()
     for (const key of links.flatMap((link) => link.whispers)) {
       if (seen.has(key)) yield { rule: 'C5', kind: 'doubled', detail: `${device} got ${key} twice` }
-      if (sent.get(key)?.device !== device) yield { rule: 'C5', kind: 'other', detail: `${device} got ${key}, which is not for it` }
+      if (sent.get(key)?.device !== device)
+        yield { rule: 'C5', kind: 'other', detail: `${device} got ${key}, which is not for it` }
       seen.add(key)
     }
     for (const [key, whisper] of sent)
@@ -45,7 +46,8 @@ export function* checkReceipts({ history, chains, final, order }: Run): Generato
     for (const { room, user, eventId } of links.flatMap((link) => link.receipts)) {
       const key = `${user} ${room}`
       const place = placeOf(key, eventId)
-      if (place < (reached.get(key) ?? -1)) yield { rule: 'C8', kind: 'order', detail: `${device} saw the receipt of ${key} go back` }
+      if (place < (reached.get(key) ?? -1))
+        yield { rule: 'C8', kind: 'order', detail: `${device} saw the receipt of ${key} go back` }
       reached.set(key, Math.max(place, reached.get(key) ?? -1))
     }
   }
@@ -57,7 +59,8 @@ export function* checkReceipts({ history, chains, final, order }: Run): Generato
         yield { rule: 'C8', kind: 'lost', detail: `${name} has an older receipt of ${key} than was answered` }
     }
     for (const [room, count] of Object.entries(unread))
-      if (count !== 0) yield { rule: 'C8', kind: 'other', detail: `${name} counts ${count} unread messages in ${room}, all of which were read` }
+      if (count !== 0)
+        yield { rule: 'C8', kind: 'other', detail: `${name} counts ${count} unread messages in ${room}, all of which were read` }
   }
 }
 
@@ -70,13 +73,15 @@ export function* checkAccountData({ history, chains, final }: Run): Generator<Vi
     let before = 0
     for (const { accountData: value } of links) {
       if (value === undefined) continue
-      if (value < before && !late.has(value)) yield { rule: 'C9', kind: 'order', detail: `${device} saw ${value} after ${before}` }
+      if (value < before && !late.has(value))
+        yield { rule: 'C9', kind: 'order', detail: `${device} saw ${value} after ${before}` }
       before = Math.max(before, value)
     }
   }
   const last = Math.max(0, ...written.flatMap(({ result, value }) => (result === 'ok' ? [value] : [])))
   for (const { name, accountData: value = 0 } of final)
-    if (value !== last && !late.has(value)) yield { rule: 'C9', kind: 'lost', detail: `${name} has ${value}, the last answered was ${last}` }
+    if (value !== last && !late.has(value))
+      yield { rule: 'C9', kind: 'lost', detail: `${name} has ${value}, the last answered was ${last}` }
 }
 
 /** C13: an ended token is refused everywhere, at once: within `LOGOUT_TOLD_MS` while messages between processes get lost. */

@@ -60,7 +60,10 @@ function goodRead(name: string): ProcessRead {
 const goodFinal: FinalRead = [goodRead('main'), goodRead('worker')]
 
 /** The history with entries of one kind changed. */
-function withEntries<Op extends Entry['op']>(op: Op, change: (entry: Extract<Entry, { op: Op }>, index: number) => Entry): Entry[] {
+function withEntries<Op extends Entry['op']>(
+  op: Op,
+  change: (entry: Extract<Entry, { op: Op }>, index: number) => Entry,
+): Entry[] {
   let index = 0
   return goodHistory().map((entry) => (entry.op === op ? change(entry as Extract<Entry, { op: Op }>, index++) : entry))
 }
@@ -132,7 +135,11 @@ const CASES: readonly { readonly rule: Rule; readonly what: string; readonly his
       receipts: [{ room: ROOM, user: READER, eventId: index === 0 ? '$two' : '$one' }],
     })),
   },
-  { rule: 'C8', what: 'an answered receipt that one process lacks', final: withRead({ receipts: { [`${READER} ${ROOM}`]: '$one' } }) },
+  {
+    rule: 'C8',
+    what: 'an answered receipt that one process lacks',
+    final: withRead({ receipts: { [`${READER} ${ROOM}`]: '$one' } }),
+  },
   { rule: 'C8', what: 'an unread count that does not reach zero', final: withRead({ unread: { [ROOM]: 1 } }) },
   { rule: 'C9', what: 'account data that are not the last ones', final: withRead({ accountData: 1 }) },
   {

@@ -99,7 +99,11 @@ function* checkOrder({ final, chains, order }: Run): Generator<Violation> {
       const expected = first?.rooms[room]?.map(({ eventId }) => eventId) ?? []
       const index = events.findIndex(({ eventId }, at) => eventId !== expected[at])
       if (index !== -1)
-        yield { rule: 'C3', kind: 'order', detail: `${name} and ${first?.name} differ in ${room} at ${index}: ${events[index]?.eventId}` }
+        yield {
+          rule: 'C3',
+          kind: 'order',
+          detail: `${name} and ${first?.name} differ in ${room} at ${index}: ${events[index]?.eventId}`,
+        }
     }
   }
   for (const [device, { links }] of chains) {
@@ -140,7 +144,13 @@ function* checkOldTokens({ chains, order, final }: Run): Generator<Violation> {
       const before = joinLinks(chain.links.slice(0, upTo + 1).map((link) => link.events))
       for (const [room, last] of Object.entries(chain.start.last)) {
         const expected = eventsAfter(order, room, before.get(room)?.at(-1) ?? last)
-        yield* compareChain({ rule: 'C12', who: `${device} again at ${name} since ${since}`, room, seen: events[room] ?? [], expected })
+        yield* compareChain({
+          rule: 'C12',
+          who: `${device} again at ${name} since ${since}`,
+          room,
+          seen: events[room] ?? [],
+          expected,
+        })
       }
     }
   }
@@ -161,7 +171,8 @@ function* compareChain(chain: {
   }
   const wanted = new Set(expected)
   for (const id of expected) if (!known.has(id)) yield { rule, kind: 'lost', detail: `${who} did not see ${id} of ${room}` }
-  for (const id of known) if (!wanted.has(id)) yield { rule, kind: 'other', detail: `${who} saw ${id} of ${room}, which is not after its start` }
+  for (const id of known)
+    if (!wanted.has(id)) yield { rule, kind: 'other', detail: `${who} saw ${id} of ${room}, which is not after its start` }
 }
 
 function eventsAfter(order: Run['order'], room: string, last: string): string[] {
@@ -191,7 +202,11 @@ function* checkMembers({ history, final }: Run): Generator<Violation> {
       for (const [room, users] of Object.entries(rooms)) {
         const expected = reference[room] ?? []
         if (JSON.stringify(users) !== JSON.stringify(expected))
-          yield { rule: 'C7', kind: 'other', detail: `/${endpoint} of ${name} has ${users.join()} in ${room}; elsewhere ${expected.join()}` }
+          yield {
+            rule: 'C7',
+            kind: 'other',
+            detail: `/${endpoint} of ${name} has ${users.join()} in ${room}; elsewhere ${expected.join()}`,
+          }
       }
     }
   }
@@ -199,7 +214,8 @@ function* checkMembers({ history, final }: Run): Generator<Violation> {
   for (const [key, changes] of Map.groupBy(entries, (entry) => entry.key)) {
     const last = changes.findLastIndex(({ result }) => result === 'ok')
     const expected = changes[last]
-    if (expected === undefined || changes.some(({ result, end }) => result === 'unknown' && end > expected.t - UNKNOWN_LATE_MS)) continue
+    if (expected === undefined || changes.some(({ result, end }) => result === 'unknown' && end > expected.t - UNKNOWN_LATE_MS))
+      continue
     for (const [room, users] of Object.entries(reference)) {
       for (const membership of ['join', 'leave'] as const) {
         const isJoined = users.some((user) => memberKey(room, user) === key)

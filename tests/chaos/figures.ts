@@ -33,7 +33,14 @@ export interface Recovery {
 }
 
 const NTH = 3
-const RECOVERY_KINDS = new Set(['kill_persister', 'kill_process', 'kill_redis', 'kill_postgres', 'stop_postgres_immediate', 'end_database_sessions'])
+const RECOVERY_KINDS = new Set([
+  'kill_persister',
+  'kill_process',
+  'kill_redis',
+  'kill_postgres',
+  'stop_postgres_immediate',
+  'end_database_sessions',
+])
 
 /** Counts what happened. */
 export function computeFigures(history: readonly Entry[], violations: readonly Violation[]): Figures {

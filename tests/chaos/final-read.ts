@@ -24,7 +24,11 @@ export interface ProcessRead {
   /** Ended tokens that it still accepts. */
   readonly living: readonly string[]
   /** Chains that were taken up again at an old token. */
-  readonly resumed: readonly { readonly device: string; readonly since: string; readonly events: Readonly<Record<string, readonly string[]>> }[]
+  readonly resumed: readonly {
+    readonly device: string
+    readonly since: string
+    readonly events: Readonly<Record<string, readonly string[]>>
+  }[]
 }
 
 /** A final read of every process. */
@@ -68,7 +72,8 @@ async function readProcess(world: World, target: Target, followers: readonly Fol
     unread[room] = told?.unread_notifications?.notification_count ?? 0
     for (const { content } of told?.ephemeral?.events ?? []) {
       for (const [eventId, kinds] of Object.entries(content))
-        for (const user of Object.keys((kinds as Record<string, object>)['m.read'] ?? {})) receipts[receiptKey(user, room)] = eventId
+        for (const user of Object.keys((kinds as Record<string, object>)['m.read'] ?? {}))
+          receipts[receiptKey(user, room)] = eventId
     }
   }
   const value = whole.account_data?.events.find(({ type }) => type === ACCOUNT_DATA_TYPE)?.content['value']

@@ -48,7 +48,7 @@ export class Follower {
     const t = recorder.now()
     const target = this.#choose()
     const answer = await syncOnce(client, target, { token: this.session.token })
-    if (answer === undefined) throw new Error(`The first sync of ${this.name} failed`)
+    if (answer === undefined) throw new Error(`The first sync of ${this.name} at ${target.name} failed: ${client.lastTrouble}`)
     const rooms = Object.entries(answer.rooms?.join ?? {})
     const last = Object.fromEntries(rooms.map(([room, { timeline }]) => [room, timeline?.events.at(-1)?.event_id ?? '']))
     this.#since = answer.next_batch

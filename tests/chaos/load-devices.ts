@@ -36,7 +36,7 @@ export function uploadAndClaim(pauseMs: number): Work {
   return async (world, signal) => {
     const { client, keeper, recorder } = world
     let left = 0
-    for (let batch = 0; !signal.aborted; ) {
+    for (let batch = 0; !signal.aborted;) {
       if (left < KEYS_PER_UPLOAD / 2) {
         const keyIds = Array.from({ length: KEYS_PER_UPLOAD }, (_, index) => `signed_curve25519:AAA${batch}x${index}`)
         batch++

@@ -74,7 +74,14 @@ export function planFaults(options: PlanOptions): PlannedFault[] {
 
 function isPossible(kind: FaultKind, { layout }: PlanOptions): boolean {
   if (layout !== 'monolith') return kind !== 'scale_persisters' || layout === 'five' || layout === 'full'
-  return ['kill_process', 'kill_postgres', 'stop_postgres_immediate', 'end_database_sessions', 'pause_sync', 'rolling_restart'].includes(kind)
+  return [
+    'kill_process',
+    'kill_postgres',
+    'stop_postgres_immediate',
+    'end_database_sessions',
+    'pause_sync',
+    'rolling_restart',
+  ].includes(kind)
 }
 
 function targetOf(kind: FaultKind, options: PlanOptions, random: SeededRandom): string {

@@ -1,7 +1,15 @@
 import { expect, it } from 'vitest'
 import { ReplySplitter } from './redis-proxy.ts'
 
-const REPLIES = ['+OK\r\n', ':12\r\n', '$-1\r\n', '$5\r\na\r\nbc\r\n', '*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n', '*0\r\n', '*1\r\n*1\r\n:1\r\n']
+const REPLIES = [
+  '+OK\r\n',
+  ':12\r\n',
+  '$-1\r\n',
+  '$5\r\na\r\nbc\r\n',
+  '*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$2\r\nhi\r\n',
+  '*0\r\n',
+  '*1\r\n*1\r\n:1\r\n',
+]
 
 it('replies of Redis are cut where they end, however they come', () => {
   const bytes = Buffer.from(REPLIES.join(''))

@@ -72,6 +72,7 @@ export async function runChaos(options: RunOptions): Promise<RunOutcome> {
     const sockets = new Map(cluster.clientNames.map((name) => [name, cluster.socketOf(name)]))
     const client = new ChaosClient(cluster.baseUrl, sockets, random)
     const recorder = new Recorder(options.historyFile)
+    client.onTrouble = (trouble) => recorder.write({ t: recorder.now(), trouble })
     try {
       return await runOn({ cluster, client, recorder, random, redisProxy, report }, options)
     } finally {

@@ -40,7 +40,10 @@ export async function createWorld(
     const body = { username: localpart, password: passwordOf(localpart) }
     const asked = await client.send(client.proxy, 'POST', pathOf('register'), { body })
     const auth = { type: 'm.login.dummy', session: asked.body['session'] }
-    return sessionOf(localpart, mustBeOk(await client.send(client.proxy, 'POST', pathOf('register'), { body: { ...body, auth } })))
+    return sessionOf(
+      localpart,
+      mustBeOk(await client.send(client.proxy, 'POST', pathOf('register'), { body: { ...body, auth } })),
+    )
   }
   const writer = await register('writer')
   const reader = await register('reader')

@@ -70,6 +70,7 @@ export function assembleEncryption(
       rateLimiter,
       serverName,
       background,
+      random: core.random,
       committer: core.committer('to_device'),
       keyRequestLimit: config.ratelimits.rcKeyRequests,
     }),

@@ -16,6 +16,7 @@ import type { Core } from './assemble-core.ts'
 import { assembleEphemeral } from './assemble-ephemeral.ts'
 import { assembleEncryption } from './assemble-encryption.ts'
 import { assembleFederation } from './assemble-federation.ts'
+import { assembleFederationOutbound } from './assemble-federation-outbound.ts'
 import { assembleFederationReads } from './assemble-federation-reads.ts'
 import { assembleMedia } from './assemble-media.ts'
 import { assemblePush } from './assemble-push.ts'
@@ -99,6 +100,7 @@ export function assemble(deps: {
     ready: () => ephemeral.ready(),
     async stop() {
       ephemeral.stop()
+      services.outbound.stop()
       await accounts.stop()
       await background.drain()
       await federation.stop()
@@ -152,6 +154,7 @@ function assembleServices(core: Core, cluster: Cluster) {
   const writing = assembleRoomWriting(core, { writer, directory, userData, accounts, push })
   const { keyQuery } = encryption
   const federationReads = assembleFederationReads(core, { directory, erasedUsers, keyQuery })
+  const outbound = assembleFederationOutbound(core, { cluster, federation, encryption })
   const { sync } = assembleSync(core, {
     accountData: userData.accountData,
     pushRules: push.pushRules,
@@ -176,6 +179,7 @@ function assembleServices(core: Core, cluster: Cluster) {
     reading,
     writing,
     federationReads,
+    outbound,
     sync,
     observed,
     topology,

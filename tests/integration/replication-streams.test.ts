@@ -96,7 +96,7 @@ async function writeOfEach(database: Database, services: ReturnType<typeof makeS
   const transaction = { userId: alice, senderDevice: 'D', txnId: 't', eventType: 'm.test', createdTsMs: 1 }
   await committer('to_device').commit({
     count: 1,
-    write: (tx, index) => insertMessages(tx, index, transaction, [{ ...device, messageJson: '{}' }]),
+    write: (tx, index) => insertMessages(tx, index, transaction, [{ ...device, messageJson: '{}' }], []),
     rows: () => [device],
   })
   for (const threadId of ['', 'main', '$root']) {

@@ -44,6 +44,8 @@ export interface FederationRequest {
   readonly isBackoffIgnored?: boolean
   /** How often a failed GET or PUT is tried again: as configured for when a user waits (default), for the background, or never. */
   readonly retries?: 'none' | 'short' | 'long'
+  /** A destination that answers with any error is left alone for a while, unless the error says that the request is at fault (400, 413). */
+  readonly areRefusalsFailures?: boolean
   readonly signal?: AbortSignal
 }
 
@@ -54,11 +56,17 @@ export interface FederationStream {
   readonly body: Readable
 }
 
+/** Sends requests to other servers, from this process or through one that may. */
+export interface FederationRequester {
+  /** Returns the parsed body of a 2xx answer. `T` is a wish: nothing of it is checked. Throws FederationRequestError. */
+  request<T = unknown>(options: FederationRequest): Promise<T>
+}
+
 /**
  * Sends signed requests to other servers: finds them, leaves alone those in back-off, tries again as configured, and notes how it
  * went. Throws FederationRequestError, NotRetryingDestination. Spec: server-server-api § API standards, § Authentication.
  */
-export class FederationClient {
+export class FederationClient implements FederationRequester {
   readonly #serverName: ServerName
   readonly #signingKey: SigningKey
   readonly #outgoing: OutgoingClient
@@ -149,8 +157,9 @@ export class FederationClient {
       // Giving up ourselves says nothing about the destination.
       if (options.signal?.aborted === true) throw error
       const tookMs = this.#clock.nowMs() - startedTsMs
-      if (error.status !== undefined && !isFailureOf(error, tookMs)) await this.#backoff.recordSuccess(destination)
-      else if (!isBackoffIgnored && isFailureOf(error, tookMs)) await this.#backoff.recordFailure(destination, startedTsMs)
+      const isFailure = isFailureOf(error, tookMs) || (options.areRefusalsFailures === true && isRefusal(error))
+      if (error.status !== undefined && !isFailure) await this.#backoff.recordSuccess(destination)
+      else if (!isBackoffIgnored && isFailure) await this.#backoff.recordFailure(destination, startedTsMs)
       throw error
     }
   }
@@ -287,6 +296,10 @@ function isFailureOf(error: FederationRequestError, tookMs: number): boolean {
   if (!(cause instanceof OutgoingRequestError)) return true
   if (cause.failure === 'timeout') return tookMs >= FAIR_TIMEOUT_MS
   return cause.failure === 'unreachable' || cause.failure === 'blocked'
+}
+
+function isRefusal({ status }: FederationRequestError): boolean {
+  return status !== undefined && status >= 300 && status !== 400 && status !== 413
 }
 
 /** Whether it does no harm to send it again: GET and PUT do not, POST only when it never left. */

@@ -12,11 +12,15 @@ import {
   purgeInbox,
 } from '../../storage/tables/device-inbox.ts'
 import type { InboxMessage, ToDeviceTransaction } from '../../storage/tables/device-inbox.ts'
+import type { QueuedEdu } from '../../storage/tables/destination-queues.ts'
 import { getDevicesOfUsers } from '../../storage/tables/devices.ts'
 import type { LaneCommitter } from '../../streams/lane-committer.ts'
 import type { Background } from '../../util/background.ts'
 import type { Clock } from '../../util/clock.ts'
+import type { Random } from '../../util/random.ts'
 import type { Requester } from '../accounts/requester.ts'
+import { makeToDeviceEdus } from './remote-messages.ts'
+import type { RemoteMessage } from './remote-messages.ts'
 
 /** Also the size of an EDU that other servers take. */
 const CONTENT_BYTES_MAX = 65_536
@@ -50,6 +54,8 @@ export class ToDeviceSender {
   readonly #keyRequestLimit: RateLimit
   readonly #serverName: ServerName
   readonly #background: Background
+  readonly #random: Random
+  readonly #onQueued: ((destinations: Iterable<ServerName>) => void)[] = []
   #nextPurgeMs = 0
 
   constructor(deps: {
@@ -61,6 +67,7 @@ export class ToDeviceSender {
     keyRequestLimit: RateLimit
     serverName: ServerName
     background: Background
+    random: Random
   }) {
     this.#database = deps.database
     this.#committer = deps.committer
@@ -69,52 +76,77 @@ export class ToDeviceSender {
     this.#keyRequestLimit = deps.keyRequestLimit
     this.#serverName = deps.serverName
     this.#background = deps.background
+    this.#random = deps.random
+  }
+
+  /** Registers who is told that messages wait for other servers. Must not throw. */
+  onQueued(listener: (destinations: Iterable<ServerName>) => void): void {
+    this.#onQueued.push(listener)
   }
 
   /**
-   * Puts the messages into the devices' inboxes. Users and devices that do not exist get nothing, and so do users of other
-   * servers,
-   * which are not reached yet. Throws M_TOO_LARGE, M_INVALID_PARAM. Spec: PUT /sendToDevice.
+   * Puts the messages into the devices' inboxes, and those for users of other servers into the queues of these. Users and devices that
+   * do not exist get nothing. Throws M_TOO_LARGE, M_INVALID_PARAM. Spec: PUT /sendToDevice.
    */
   async send(request: ToDeviceRequest): Promise<void> {
     const { requester, eventType, txnId } = request
     checkName(eventType, 'event type')
     checkName(txnId, 'transaction ID')
-    const addressed = this.#address(request)
+    const { addressed, remote } = this.#address(request)
     const transaction = { userId: requester.userId, senderDevice: senderDeviceOf(requester), txnId, eventType }
     const [isDone, messages] = await Promise.all([hasToDeviceTransaction(this.#database, transaction), this.#resolve(addressed)])
-    if (!isDone) await this.#store(transaction, messages)
+    if (!isDone)
+      await this.#store(
+        transaction,
+        messages,
+        makeToDeviceEdus(remote, { sender: requester.userId, type: eventType }, this.#random),
+      )
     this.#purgeNowAndThen()
   }
 
-  async #store(transaction: ToDeviceTransaction, messages: readonly InboxMessage[]): Promise<void> {
-    const dated = { ...transaction, createdTsMs: this.#clock.nowMs() }
-    if (messages.length === 0) return insertToDeviceTransaction(this.#database, dated)
+  async #store(transaction: ToDeviceTransaction, messages: readonly InboxMessage[], remote: readonly QueuedEdu[]): Promise<void> {
+    await this.#insert({ ...transaction, createdTsMs: this.#clock.nowMs() }, messages, remote)
+    if (remote.length === 0) return
+    const destinations = new Set(remote.map((edu) => edu.destination))
+    for (const listener of this.#onQueued) listener(destinations)
+  }
+
+  async #insert(
+    dated: ToDeviceTransaction & { readonly createdTsMs: number },
+    messages: readonly InboxMessage[],
+    remote: readonly QueuedEdu[],
+  ): Promise<void> {
+    if (messages.length === 0) return insertToDeviceTransaction(this.#database, dated, remote)
     // The same request may run elsewhere at this moment; then this one stores nothing, and its rows wake readers in vain.
     await this.#committer.commit({
       count: messages.length,
-      write: (tx, firstIndex) => insertMessages(tx, firstIndex, dated, messages),
+      write: (tx, firstIndex) => insertMessages(tx, firstIndex, dated, messages, remote),
       rows: () => messages,
     })
   }
 
-  #address(request: ToDeviceRequest): Addressed[] {
+  #address(request: ToDeviceRequest): { readonly addressed: Addressed[]; readonly remote: RemoteMessage[] } {
     const { requester, eventType, messages } = request
     const userIds = Object.keys(messages)
     if (userIds.length > USERS_PER_REQUEST_MAX)
       throw new MatrixError('M_TOO_LARGE', `Messages can be sent to ${USERS_PER_REQUEST_MAX} users at once`)
     const head = `{"type":${JSON.stringify(eventType)},"sender":${JSON.stringify(requester.userId)},"content":`
     const addressed: Addressed[] = []
+    const remote: RemoteMessage[] = []
     for (const userId of userIds) {
       const byDevice = messages[userId]
       if (!isJsonObject(byDevice)) throw new MatrixError('M_BAD_JSON', 'messages must map users to devices')
       const events = new Map<string, string>()
       for (const [deviceId, content] of Object.entries(byDevice)) events.set(deviceId, `${head}${serializeContent(content)}}`)
-      if (!isValidUserId(userId) || serverNameOf(userId) !== this.#serverName || events.size === 0) continue
+      const server = isValidUserId(userId) ? serverNameOf(userId) : undefined
+      if (!isValidUserId(userId) || server === undefined || events.size === 0) continue
       if (eventType === 'm.room_key_request' && userId !== requester.userId && !this.#mayRequestKeys(requester)) continue
-      addressed.push({ userId, byDevice: events })
+      if (server === this.#serverName) addressed.push({ userId, byDevice: events })
+      else
+        for (const [deviceId, content] of Object.entries(byDevice))
+          remote.push({ destination: server, userId, deviceId, contentJson: serializeContent(content) })
     }
-    return addressed
+    return { addressed, remote }
   }
 
   /** Requests for keys above the limit are dropped silently: others will be asked again. */

@@ -263,3 +263,11 @@ export async function getMemberChangesFrom(
     [roomIds, from],
   )
 }
+
+/** Forgets a transaction that is not to be sent as it is; what is in it waits as before. */
+export async function deleteTransaction(tx: Queryable, destination: ServerName, txnId: string): Promise<void> {
+  await tx.query('delete_transaction', 'DELETE FROM destination_transactions WHERE destination = $1 AND txn_id = $2', [
+    destination,
+    txnId,
+  ])
+}

@@ -2,6 +2,7 @@ import type { DeviceId, UserId } from '../../protocol/ids.ts'
 import { STREAMS } from '../../streams/streams.ts'
 import type { StreamPosition } from '../../streams/streams.ts'
 import type { Queryable } from '../database.ts'
+import type { QueuedEdu } from './destination-queues.ts'
 
 /** Tables device_inbox and to_device_transactions. Schema: migrations/0011-encryption.sql. */
 
@@ -31,35 +32,54 @@ export async function hasToDeviceTransaction(tx: Queryable, transaction: ToDevic
   return rows.length > 0
 }
 
-/** Notes that the request is done, where it sends nothing. */
+/** Puts EDUs for other servers into their queues, if the common table expression `request` has a row. */
+const insertRemote = (destinations: string, jsons: string): string =>
+  `INSERT INTO destination_edus (destination, json)
+   SELECT destination, json FROM unnest(${destinations}::text[], ${jsons}::text[]) WITH ORDINALITY AS n(destination, json, place)
+    WHERE EXISTS (SELECT FROM request) ORDER BY place`
+
+/** Notes that the request is done, where it sends nothing to devices here, and puts what it sends to others into their queues. */
 export async function insertToDeviceTransaction(
   tx: Queryable,
   transaction: ToDeviceTransaction & { createdTsMs: number },
+  remote: readonly QueuedEdu[],
 ): Promise<void> {
   await tx.query(
     'insert_to_device_transaction',
-    `INSERT INTO to_device_transactions (user_id, sender_device, txn_id, event_type, created_ts_ms) VALUES ($1, $2, $3, $4, $5)
-     ON CONFLICT DO NOTHING`,
-    [transaction.userId, transaction.senderDevice, transaction.txnId, transaction.eventType, transaction.createdTsMs],
+    `WITH request AS (
+       INSERT INTO to_device_transactions (user_id, sender_device, txn_id, event_type, created_ts_ms) VALUES ($1, $2, $3, $4, $5)
+       ON CONFLICT DO NOTHING RETURNING 1
+     )
+     ${insertRemote('$6', '$7')}`,
+    [
+      transaction.userId,
+      transaction.senderDevice,
+      transaction.txnId,
+      transaction.eventType,
+      transaction.createdTsMs,
+      remote.map((edu) => edu.destination),
+      remote.map((edu) => edu.json),
+    ],
   )
 }
 
 /**
- * Puts messages into inboxes at the positions that the transaction claimed, one each from `firstIndex` on, and notes the request.
- * Does nothing where the request was done before. Devices that are gone get nothing.
+ * Puts messages into inboxes at the positions that the transaction claimed, one each from `firstIndex` on, puts
+ * EDUs for other servers into their queues, and notes the request. Does nothing where the request was done before. Devices that are gone get nothing.
  */
 export async function insertMessages(
   tx: Queryable,
   firstIndex: number,
   transaction: ToDeviceTransaction & { readonly createdTsMs: number },
   messages: readonly InboxMessage[],
+  remote: readonly QueuedEdu[],
 ): Promise<void> {
   await tx.query(
     'insert_messages',
     `WITH request AS (
        INSERT INTO to_device_transactions (user_id, sender_device, txn_id, event_type, created_ts_ms) VALUES ($1, $2, $3, $4, $5)
        ON CONFLICT DO NOTHING RETURNING 1
-     )
+     ), remote AS (${insertRemote('$11', '$12')})
      INSERT INTO device_inbox (user_id, device_id, position, message_json)
      SELECT m.user_id, m.device_id, claimed_pos($6, 0, $7 + m.ordinal::int - 1), m.message_json
        FROM unnest($8::text[], $9::text[], $10::text[]) WITH ORDINALITY AS m (user_id, device_id, message_json, ordinal)
@@ -76,6 +96,8 @@ export async function insertMessages(
       messages.map((message) => message.userId),
       messages.map((message) => message.deviceId),
       messages.map((message) => message.messageJson),
+      remote.map((edu) => edu.destination),
+      remote.map((edu) => edu.json),
     ],
   )
 }

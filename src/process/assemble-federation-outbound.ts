@@ -1,0 +1,86 @@
+import { DeviceListRouter } from '../services/federation/outbound/device-list-router.ts'
+import { EphemeralRouter } from '../services/federation/outbound/ephemeral-router.ts'
+import { EventRecipients } from '../services/federation/outbound/event-recipients.ts'
+import { EventRouter } from '../services/federation/outbound/event-router.ts'
+import { FederationSenders, SENDER_SHARDS } from '../services/federation/outbound/federation-senders.ts'
+import { OutgoingTransactions } from '../services/federation/outbound/outgoing-transactions.ts'
+import type { Cluster } from './assemble-cluster.ts'
+import type { Core } from './assemble-core.ts'
+import type { EncryptionServices } from './assemble-encryption.ts'
+import type { FederationServices } from './assemble-federation.ts'
+
+/** Sending to other servers. */
+export interface FederationOutboundServices {
+  readonly federationSenders: FederationSenders
+  readonly eventRecipients: EventRecipients
+  stop(): void
+}
+
+/**
+ * Wires what sends to other servers. Two roles, both where `federation_sender` is configured: `federation_router` decides who gets what,
+ * `federation_sender` sends it, in parts by destination.
+ */
+export function assembleFederationOutbound(
+  core: Core,
+  deps: { readonly cluster: Cluster; readonly federation: FederationServices; readonly encryption: EncryptionServices },
+): FederationOutboundServices {
+  const { config, database, hub, clock, random, memberships, serverName, background } = core
+  const { cluster, federation } = deps
+  const backoff = federation.destinationBackoff
+  const logger = core.logger.child('federation.sender')
+  const recipients = new EventRecipients({ database, hub, memberships, serverName, isAllowed: federation.isServerAllowed })
+  const senders = new FederationSenders({
+    database,
+    serverName,
+    client: federation.federationClient,
+    backoff,
+    transactions: new OutgoingTransactions({ database, clock, random }),
+    transport: cluster.transport,
+    background,
+    clock,
+    logger,
+  })
+  const wake = (destinations: Parameters<FederationSenders['wake']>[0]): void => senders.wake(destinations)
+  const onError = (error: unknown): void => logger.error('Addressing what other servers get failed', { error })
+  const eventRouter = new EventRouter({ database, hub, recipients, backoff, clock, serverName, wake, onError })
+  const deviceListRouter = new DeviceListRouter({
+    database,
+    hub,
+    recipients,
+    keyQuery: deps.encryption.keyQuery,
+    backoff,
+    serverName,
+    showsNames: config.federation.allowDeviceNameLookupOverFederation,
+    wake,
+    onError,
+  })
+  const ephemeralRouter = new EphemeralRouter({
+    hub,
+    recipients,
+    senders,
+    background,
+    clock,
+    serverName,
+    tellsPresence: config.users.presence.enabled !== false,
+    excludedRooms: config.rooms.excludeRoomsFromPresence,
+  })
+  cluster.addRole(
+    'federation_router',
+    {
+      async start({ epoch }) {
+        await Promise.all([eventRouter.start(epoch), deviceListRouter.start(epoch)])
+      },
+      async stop() {
+        await Promise.all([eventRouter.stop(), deviceListRouter.stop()])
+      },
+    },
+    { placedAs: 'federation_sender' },
+  )
+  cluster.addRole('federation_sender', {
+    shards: SENDER_SHARDS,
+    start: ({ shard, epoch, signal }) => senders.start(shard, { epoch, signal }),
+    stop: (shard) => senders.stop(shard),
+  })
+  deps.encryption.toDevice.onQueued(wake)
+  return { federationSenders: senders, eventRecipients: recipients, stop: () => ephemeralRouter.stop() }
+}

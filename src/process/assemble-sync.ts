@@ -1,3 +1,4 @@
+import { strippedTypes } from '../services/rooms/stripped-state.ts'
 import { TimelineWriter } from '../services/sync/event-writer.ts'
 import { DeviceListSharing } from '../services/sync/device-list-sharing.ts'
 import { MemberEvents } from '../services/sync/member-events.ts'
@@ -13,34 +14,48 @@ import { TimelineLoader } from '../services/sync/timeline-loader.ts'
 import { UserFeeds } from '../services/sync/user-feeds.ts'
 import type { Core } from './assemble-core.ts'
 
+/** What /sync and sliding sync share. */
+export interface SyncParts {
+  readonly timelines: RoomTimelines
+  readonly loader: TimelineLoader
+  readonly writer: TimelineWriter
+  readonly summaries: RoomSummaries
+  readonly memberEvents: MemberEvents
+  readonly feeds: UserFeeds
+  readonly rooms: SyncRooms
+  readonly sharing: DeviceListSharing
+}
+
 /** Wires /sync. */
-export function assembleSync(
-  core: Core,
-  sources: SyncSources,
-): { readonly sync: SyncService; readonly summaries: RoomSummaries } {
+export function assembleSync(core: Core, sources: SyncSources): { readonly sync: SyncService; readonly parts: SyncParts } {
   const { database, hub, clock, memberships, events, clientEvents, background, config, cacheFactor } = core
   const timelines = new RoomTimelines({ hub, cacheFactor })
   const feeds = new UserFeeds({ hub, memberships, background })
   const summaries = new RoomSummaries({ memberships, hub })
   const memberEvents = new MemberEvents({ database, hub, cacheFactor })
+  const loader = new TimelineLoader({ database, events, timelines })
+  const writer = new TimelineWriter({ clientEvents, events, clock })
+  const rooms = new SyncRooms({ database, memberships, excludedRooms: config.rooms.excludeRoomsFromSync })
+  const sharing = new DeviceListSharing({ database, memberships, summaries, timelines })
   const sections = new RoomSections({
     database,
-    loader: new TimelineLoader({ database, events, timelines }),
-    writer: new TimelineWriter({ clientEvents, events, clock }),
+    events,
+    loader,
+    writer,
     states: new StateSections({ database, memberEvents, cacheFactor }),
     summaries,
     forks: new ForkPositions({ hub }),
     unreadCounts: sources.unreadCounts,
-    additionalStrippedTypes: config.rooms.roomPrejoinState.additionalEventTypes.map((event) => event.type),
+    strippedTypes: strippedTypes(config.rooms),
   })
   const sync = new SyncService({
     hub,
     clock,
     feeds,
-    rooms: new SyncRooms({ database, memberships, excludedRooms: config.rooms.excludeRoomsFromSync }),
-    sharing: new DeviceListSharing({ database, memberships, summaries, timelines }),
+    rooms,
+    sharing,
     sections,
     sources,
   })
-  return { sync, summaries }
+  return { sync, parts: { timelines, loader, writer, summaries, memberEvents, feeds, rooms, sharing } }
 }

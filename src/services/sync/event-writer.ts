@@ -4,6 +4,7 @@ import type { JsonObject } from '../../protocol/json.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { ClientEvents, Viewer } from '../events/client-events.ts'
 import type { EventReader } from '../events/event-reader.ts'
+import { toFederationFormat } from './federation-format.ts'
 import type { Timeline, TimelineItem } from './timeline-loader.ts'
 
 /** Writes timeline items as JSON texts: those from memory by splicing, the others together in a few queries. */
@@ -22,7 +23,7 @@ export class TimelineWriter {
   async write(
     timelines: Iterable<Timeline>,
     viewer: Viewer,
-    project: FieldProjection | undefined,
+    format: { readonly project?: FieldProjection | undefined; readonly isFederationFormat?: boolean } = {},
   ): Promise<Map<TimelineItem, string>> {
     const written = new Map<TimelineItem, string>()
     const slow: TimelineItem[] = []
@@ -34,6 +35,12 @@ export class TimelineWriter {
       }
     }
     if (slow.length > 0) await this.#writeStored(slow, viewer, written)
+    const { project } = format
+    if (format.isFederationFormat) {
+      const items = [...written.keys()]
+      const texts = await toFederationFormat([...written.values()], this.#events)
+      for (const [index, item] of items.entries()) written.set(item, texts[index] ?? '')
+    }
     if (project) for (const [item, json] of written) written.set(item, JSON.stringify(project(JSON.parse(json) as JsonObject)))
     return written
   }

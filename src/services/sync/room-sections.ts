@@ -1,12 +1,15 @@
 import type { RoomId, UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
+import { getOutsideMemberEvents, getOutsideRoomStates } from '../../storage/tables/outside-rooms.ts'
 import { getMembershipsAsOf, getTypesAsOf } from '../../storage/tables/sync-state.ts'
 import { placeBefore, placeToToken } from '../../streams/history-place.ts'
 import { formatRoomPosition } from '../../streams/sync-token.ts'
 import type { SyncToken } from '../../streams/sync-token.ts'
 import type { StreamPosition } from '../../streams/streams.ts'
+import type { EventReader } from '../events/event-reader.ts'
 import { viewerOf } from '../events/client-events.ts'
 import { stateRecordToClientJson, stateRecordToStrippedJson } from '../events/state-records.ts'
+import { toFederationFormat } from './federation-format.ts'
 import type { TimelineWriter } from './event-writer.ts'
 import type { ForkPositions } from './fork-positions.ts'
 import type { RoomSummaries } from './room-summaries.ts'
@@ -15,17 +18,6 @@ import type { SyncRequest } from './sync-request.ts'
 import type { RoomPlan } from './sync-rooms.ts'
 import type { AccountDataSet, SyncSources } from './sync-sources.ts'
 import type { Timeline, TimelineLoader } from './timeline-loader.ts'
-
-/** What someone outside sees of a room. Spec: client-server-api § Stripped state; Synapse's `room_prejoin_state`. */
-const STRIPPED_TYPES = [
-  'm.room.create',
-  'm.room.join_rules',
-  'm.room.canonical_alias',
-  'm.room.avatar',
-  'm.room.encryption',
-  'm.room.name',
-  'm.room.topic',
-]
 
 /** What one answer knows besides the rooms. */
 export interface SyncFrame {
@@ -53,6 +45,7 @@ const NO_TIMELINE: Timeline = { items: [], isLimited: false }
 export class RoomSections {
   readonly #deps: {
     database: Database
+    events: EventReader
     loader: TimelineLoader
     writer: TimelineWriter
     states: StateSections
@@ -64,15 +57,16 @@ export class RoomSections {
 
   constructor(deps: {
     database: Database
+    events: EventReader
     loader: TimelineLoader
     writer: TimelineWriter
     states: StateSections
     summaries: RoomSummaries
     forks: ForkPositions
     unreadCounts: SyncSources['unreadCounts']
-    additionalStrippedTypes: readonly string[]
+    strippedTypes: readonly string[]
   }) {
-    this.#deps = { ...deps, strippedTypes: [...STRIPPED_TYPES, ...deps.additionalStrippedTypes] }
+    this.#deps = deps
   }
 
   async write(plan: RoomPlan, frame: SyncFrame): Promise<RoomTexts> {
@@ -90,9 +84,15 @@ export class RoomSections {
     const timelines = await this.#loadTimelines(plan, frame)
     const wishes = await this.#wishStates(plan, frame, timelines)
     const shown = new Set([...plan.joined, ...plan.newlyJoined])
+    const isFederationFormat = request.filter.eventFormat === 'federation'
     const [states, texts, counts] = await Promise.all([
-      this.#deps.states.make(wishes, { userId, deviceKey: request.requester.deviceId ?? '', filter: request.filter.room.state }),
-      this.#deps.writer.write(timelines.values(), viewerOf(request.requester), request.filter.projectFields),
+      this.#deps.states
+        .make(wishes, { userId, deviceKey: request.requester.deviceId ?? '', filter: request.filter.room.state })
+        .then((sections) => (isFederationFormat ? this.#inFederationFormat(sections) : sections)),
+      this.#deps.writer.write(timelines.values(), viewerOf(request.requester), {
+        project: request.filter.projectFields,
+        isFederationFormat,
+      }),
       this.#deps.unreadCounts.getForRooms({ userId, roomIds: [...shown] }),
     ])
     const newly = new Set(plan.newlyJoined)
@@ -111,12 +111,32 @@ export class RoomSections {
           `,${countsText(counts.get(roomId), request)}}`,
       )
     }
+    const ends = await this.#loadOutsideEnds(plan, timelines, frame)
     const leave = plan.left.map(({ roomId, position }) => {
       const timeline = timelines.get(roomId) ?? NO_TIMELINE
-      const text = timelineText(timeline, texts, { ...now, events: position })
+      const text = timelineText(timeline, texts, { ...now, events: position }, ends.get(roomId))
       return `${JSON.stringify(roomId)}:{${stateText(states.get(roomId) ?? [], request)},"timeline":${text},"account_data":{"events":[]}}`
     })
     return { join, leave }
+  }
+
+  async #inFederationFormat(states: ReadonlyMap<RoomId, readonly string[]>): Promise<Map<RoomId, readonly string[]>> {
+    const rooms = [...states.keys()]
+    const texts = await Promise.all([...states.values()].map((section) => toFederationFormat(section, this.#deps.events)))
+    return new Map(rooms.map((roomId, index) => [roomId, texts[index] ?? []]))
+  }
+
+  /** Where the user was outside all the time (an invite taken back or rejected) the timeline is the end of that, and nothing else. */
+  async #loadOutsideEnds(
+    plan: RoomPlan,
+    timelines: ReadonlyMap<RoomId, Timeline>,
+    { request }: SyncFrame,
+  ): Promise<ReadonlyMap<RoomId, string>> {
+    const { userId } = request.requester
+    const rooms = plan.left.filter(({ roomId }) => (timelines.get(roomId)?.items.length ?? 0) === 0)
+    if (rooms.length === 0 || !request.filter.room.timeline.matches({ type: 'm.room.member', sender: userId })) return new Map()
+    const records = await getOutsideMemberEvents(this.#deps.database, { userId, rooms })
+    return new Map(records.map((record) => [record.roomId, stateRecordToClientJson(record)]))
   }
 
   async #loadTimelines(plan: RoomPlan, frame: SyncFrame): Promise<Map<RoomId, Timeline>> {
@@ -187,15 +207,19 @@ export class RoomSections {
   ): Promise<string[]> {
     if (places.length === 0) return []
     const { userId } = frame.request.requester
-    const [state, own] = await Promise.all([
+    const [state, own, shown] = await Promise.all([
       getTypesAsOf(this.#deps.database, { rooms: places, types: this.#deps.strippedTypes }),
       getMembershipsAsOf(this.#deps.database, { rooms: places, userId }),
+      getOutsideRoomStates(this.#deps.database, { userId, roomIds: places.map(({ roomId }) => roomId) }),
     ])
+    const shownByEvent = new Map(shown.map(({ eventId, stateJson }) => [eventId, stateJson.slice(1, -1)]))
     const byRoom = Map.groupBy(state, (record) => record.roomId)
     const ownByRoom = new Map(own.map((record) => [record.roomId, record]))
     return places.map(({ roomId }) => {
-      const texts = (byRoom.get(roomId) ?? []).map(stateRecordToStrippedJson)
       const member = ownByRoom.get(roomId)
+      // What another server told of a room that we are not in, instead of what we know of it from earlier times.
+      const told = member && shownByEvent.get(member.eventId)
+      const texts = told === undefined ? (byRoom.get(roomId) ?? []).map(stateRecordToStrippedJson) : told === '' ? [] : [told]
       if (member) texts.push(stateRecordToClientJson(member))
       return `${JSON.stringify(roomId)}:{"${section}":{"events":[${texts.join(',')}]}}`
     })
@@ -206,9 +230,14 @@ function stateText(state: readonly string[], request: SyncRequest): string {
   return request.usesStateAfter ? `"state_after":{"events":[${state.join(',')}]}` : `"state":{"events":[${state.join(',')}]}`
 }
 
-function timelineText(timeline: Timeline, texts: ReadonlyMap<Timeline['items'][number], string>, end: SyncToken): string {
+function timelineText(
+  timeline: Timeline,
+  texts: ReadonlyMap<Timeline['items'][number], string>,
+  end: SyncToken,
+  outsideEnd = '',
+): string {
   const first = timeline.items[0]
-  const events = timeline.items.map((item) => texts.get(item) ?? '').filter((text) => text !== '')
+  const events = [...timeline.items.map((item) => texts.get(item) ?? ''), outsideEnd].filter((text) => text !== '')
   // What is filled in before an event later on stands after the position before it.
   const before = placeToToken(first ? placeBefore(first.position) : end.events)
   const prevBatch = formatRoomPosition({ events: before.events as StreamPosition, eventLanes: undefined, depth: before.depth })

@@ -54,6 +54,10 @@ export class RoomSummaries {
     return `{"m.heroes":${JSON.stringify(heroes)},"m.joined_member_count":${summary.joinedCount},"m.invited_member_count":${summary.invitedCount}}`
   }
 
+  async getCounts(roomId: RoomId): Promise<{ readonly joinedCount: number; readonly invitedCount: number }> {
+    return this.#summaries.get(roomId) ?? (await this.#load(roomId))
+  }
+
   async getHeroes(roomId: RoomId, reader: UserId): Promise<UserId[]> {
     const summary = this.#summaries.get(roomId) ?? (await this.#load(roomId))
     const others = summary.active.filter((userId) => userId !== reader)

@@ -1,6 +1,7 @@
 import type { UserId } from '../protocol/ids.ts'
 import { EventCreator } from '../services/events/event-creator.ts'
 import type { EventsWriter } from '../services/events/event-intent.ts'
+import type { RemoteMemberships } from '../services/federation/remote/remote-memberships.ts'
 import { AccountRooms } from '../services/rooms/account-rooms.ts'
 import { GuestEviction } from '../services/rooms/guest-eviction.ts'
 import { InvitePolicy } from '../services/rooms/invite-policy.ts'
@@ -28,6 +29,7 @@ export interface RoomWritingServices {
 interface RoomWritingDeps {
   readonly writer: EventsWriter
   readonly directory: RoomDirectoryServices
+  readonly remoteMemberships: RemoteMemberships
   readonly userData: UserDataServices
   readonly accounts: AccountServices
   readonly push: Pick<PushServices, 'pushRules'>
@@ -59,6 +61,7 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
     writer,
     aliases,
     invites,
+    remote: deps.remoteMemberships,
     profiles,
     rateLimiter,
     directory: roomDirectory,
@@ -119,6 +122,7 @@ function assembleMembershipChanges(
     slots: deps.directory.roomSlots,
     profiles: deps.userData.profiles,
     invites: services.invites,
+    remote: deps.remoteMemberships,
     rateLimiter,
     restrictedJoins: new RestrictedJoins({ memberships, serverName }),
     onSucceeded: transferringSettings(core, services.settings),
@@ -127,7 +131,12 @@ function assembleMembershipChanges(
       showsInvitedProfile: rooms.includeProfileDataOnInvite,
       forgetsOnLeave: rooms.forgetRoomsOnLeave,
       allowsPerRoomProfiles: rooms.allowPerRoomProfiles,
-      limits: { joins: ratelimits.rcJoins.local, joinsPerRoom: ratelimits.rcJoinsPerRoom, messages: ratelimits.rcMessage },
+      limits: {
+        joins: ratelimits.rcJoins.local,
+        remoteJoins: ratelimits.rcJoins.remote,
+        joinsPerRoom: ratelimits.rcJoinsPerRoom,
+        messages: ratelimits.rcMessage,
+      },
     },
   })
 }

@@ -18,6 +18,7 @@ import { assembleEncryption } from './assemble-encryption.ts'
 import { assembleFederation } from './assemble-federation.ts'
 import { assembleFederationOutbound } from './assemble-federation-outbound.ts'
 import { assembleFederationReads } from './assemble-federation-reads.ts'
+import { assembleFederationRemote } from './assemble-federation-remote.ts'
 import { assembleMedia } from './assemble-media.ts'
 import { assemblePush } from './assemble-push.ts'
 import type { PushServices } from './assemble-push.ts'
@@ -76,6 +77,7 @@ export function assemble(deps: {
       ...reading,
       ...writing,
       ...services.federationReads,
+      ...services.remote,
       federationAuthenticator: federation.federationAuthenticator,
       serverName: core.serverName,
       random: core.random,
@@ -151,9 +153,12 @@ function assembleServices(core: Core, cluster: Cluster) {
     cluster,
   })
   const erasedUsers = linkAccounts(core, { accounts, push, userData })
-  const writing = assembleRoomWriting(core, { writer, directory, userData, accounts, push })
   const { keyQuery } = encryption
   const federationReads = assembleFederationReads(core, { directory, erasedUsers, keyQuery })
+  const { roomServers } = federationReads
+  const remote = assembleFederationRemote(core, { cluster, federation, rooms, directory, roomServers })
+  const { remoteMemberships } = remote
+  const writing = assembleRoomWriting(core, { writer, directory, remoteMemberships, userData, accounts, push })
   const outbound = assembleFederationOutbound(core, { cluster, federation, encryption })
   const { sync } = assembleSync(core, {
     accountData: userData.accountData,
@@ -179,6 +184,7 @@ function assembleServices(core: Core, cluster: Cluster) {
     reading,
     writing,
     federationReads,
+    remote,
     outbound,
     sync,
     observed,

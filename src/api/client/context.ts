@@ -26,6 +26,7 @@ import type { Notifications } from '../../services/push/notifications.ts'
 import type { PushRules } from '../../services/push/push-rules.ts'
 import type { Pushers } from '../../services/push/pushers.ts'
 import type { Relations } from '../../services/relations/relations.ts'
+import type { RemoteAliases } from '../../services/federation/remote/remote-aliases.ts'
 import type { RoomAliases } from '../../services/rooms/aliases.ts'
 import type { PublicRooms } from '../../services/rooms/public-rooms.ts'
 import type { SpaceHierarchies } from '../../services/rooms/hierarchy.ts'
@@ -93,6 +94,7 @@ export interface ClientContext extends KeysContext {
   readonly pushers: Pushers
   readonly notifications: Notifications
   readonly roomAliases: RoomAliases
+  readonly remoteAliases: RemoteAliases
   readonly roomDirectory: RoomDirectory
   readonly roomMessages: RoomMessages
   readonly roomStates: RoomStates

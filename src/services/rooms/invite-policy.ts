@@ -50,14 +50,23 @@ export class InvitePolicy {
       throw new MatrixError('M_USER_SUSPENDED', 'Sending invites while account is suspended is not allowed.')
     if (this.#blocksNonAdmins && !requester.isAdmin)
       throw new MatrixError('M_FORBIDDEN', 'Invites have been disabled on this server')
-    for (const target of targets) {
-      if (serverNameOf(target) !== this.#serverName)
-        throw new MatrixError('M_FORBIDDEN', `The server of ${target} cannot be reached`)
-    }
-    const configs = await Promise.all(targets.map((target) => this.#accountData.get(target, INVITE_PERMISSION_TYPE)))
-    const blocking = targets.find((_, index) => blocksInvites(configs[index]))
+    // Those of other servers have their own to ask.
+    const ours = targets.filter((target) => serverNameOf(target) === this.#serverName)
+    const configs = await Promise.all(ours.map((target) => this.#accountData.get(target, INVITE_PERMISSION_TYPE)))
+    const blocking = ours.find((_, index) => blocksInvites(configs[index]))
     if (blocking !== undefined) throw new MatrixError('M_INVITE_BLOCKED', `${blocking} does not accept invites`)
     if (requester.isRateLimited) this.#limit(requester, targets, roomId)
+  }
+
+  /** Checks an invite of another server's user. Throws M_FORBIDDEN, M_INVITE_BLOCKED, M_LIMIT_EXCEEDED. */
+  async checkForeign(invite: { readonly sender: UserId; readonly target: UserId; readonly roomId: RoomId }): Promise<void> {
+    const { sender, target, roomId } = invite
+    if (this.#blocksNonAdmins) throw new MatrixError('M_FORBIDDEN', 'This server does not accept room invites')
+    if (blocksInvites(await this.#accountData.get(target, INVITE_PERMISSION_TYPE)))
+      throw new MatrixError('M_INVITE_BLOCKED', `${target} does not accept invites`)
+    this.#rateLimiter.consume(`invite_room:${roomId}`, this.#limits.perRoom)
+    this.#rateLimiter.consume(`invite_issuer:${sender}`, this.#limits.perIssuer)
+    this.#rateLimiter.consume(`invite_user:${target}`, this.#limits.perUser)
   }
 
   #limit(requester: Requester, targets: readonly UserId[], roomId: RoomId | undefined): void {

@@ -8,6 +8,7 @@ import { getRoomVersion } from '../../protocol/room-versions/room-versions.ts'
 import { assert } from '../../util/assert.ts'
 import type { Requester } from '../accounts/requester.ts'
 import type { EventsWriter } from '../events/event-intent.ts'
+import type { RemoteEntry, RemoteMemberships } from '../federation/remote/remote-memberships.ts'
 import type { NameAndAvatar } from '../user-data/profiles.ts'
 import type { InvitePolicy } from './invite-policy.ts'
 import type { Memberships } from './memberships.ts'
@@ -26,7 +27,12 @@ export interface MembershipOptions {
   readonly showsInvitedProfile: boolean
   /** Option allow_per_room_profiles. */
   readonly allowsPerRoomProfiles: boolean
-  readonly limits: { readonly joins: RateLimit; readonly joinsPerRoom: RateLimit; readonly messages: RateLimit }
+  readonly limits: {
+    readonly joins: RateLimit
+    readonly remoteJoins: RateLimit
+    readonly joinsPerRoom: RateLimit
+    readonly messages: RateLimit
+  }
 }
 
 export interface MembershipChangesDeps {
@@ -35,6 +41,8 @@ export interface MembershipChangesDeps {
   readonly slots: RoomSlots
   readonly profiles: { getNameAndAvatar(userId: UserId): Promise<NameAndAvatar> }
   readonly restrictedJoins: RestrictedJoins
+  /** Rooms and users of other servers. */
+  readonly remote: RemoteMemberships
   readonly invites: InvitePolicy
   readonly rateLimiter: RateLimiter
   /** A user has joined a room whose predecessor they were in. */
@@ -62,39 +70,88 @@ export class MembershipChanges {
   }
 
   /**
-   * Joins a room. Idempotent. Throws M_NOT_FOUND, M_FORBIDDEN, M_GUEST_ACCESS_FORBIDDEN, M_UNABLE_TO_GRANT_JOIN,
-   * M_LIMIT_EXCEEDED.
+   * Joins a room; by way of other servers where nobody of ours is in it, `via` those that the client names first. Idempotent.
+   * Throws M_NOT_FOUND, M_FORBIDDEN, M_GUEST_ACCESS_FORBIDDEN, M_UNABLE_TO_GRANT_JOIN, M_LIMIT_EXCEEDED, 502 M_UNKNOWN.
    */
-  async join(requester: Requester, roomId: RoomId, content: JsonObject = {}): Promise<EventId | undefined> {
+  async join(
+    requester: Requester,
+    roomId: RoomId,
+    content: JsonObject = {},
+    via: readonly string[] = [],
+  ): Promise<EventId | undefined> {
     const { userId } = requester
-    const { memberships, slots, restrictedJoins, rateLimiter, options } = this.#deps
+    const { memberships, remote, rateLimiter, options } = this.#deps
     const known = (await memberships.getOfUser(userId)).get(roomId)
     if (known?.membership === 'join') return known.eventId
     refuseSuspended(requester, 'Joining rooms')
+    const entry = { roomId, userId, via, content }
+    if (!(await remote.isHere(roomId))) {
+      const servers = await remote.serversFor(entry)
+      // Without any, it is a room of ours that everybody has left, or none that we can find.
+      if (servers.length > 0) {
+        if (requester.isRateLimited) rateLimiter.consume(`join_remote:${userId}`, options.limits.remoteJoins)
+        return this.#joinRemotely(requester, entry, servers)
+      }
+    }
     if (requester.isRateLimited) rateLimiter.consume(`join:${userId}`, options.limits.joins)
+    return this.#joinHere(requester, entry)
+  }
+
+  /** Joins a room that is here, or should be. */
+  async #joinHere(requester: Requester, entry: RemoteEntry): Promise<EventId | undefined> {
+    const { roomId, userId, content } = entry
+    const { memberships, slots, rateLimiter, options } = this.#deps
+    const known = await memberships.getMembership(userId, roomId)
     const state = await slots.get(
       roomId,
       JOIN_STATE.map((type) => ({ type, stateKey: '' })),
     )
     const create = state('m.room.create', '')
     if (!create) throw unknownRoom()
-    if (requester.isGuest && state('m.room.guest_access', '')?.content['guest_access'] !== 'can_join') {
-      throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 'Guest access not allowed')
-    }
+    if (requester.isGuest && state('m.room.guest_access', '')?.content['guest_access'] !== 'can_join') throw noGuests()
     if (requester.isRateLimited) rateLimiter.consume(`join_room:${roomId}`, options.limits.joinsPerRoom)
     const version = getRoomVersion(create.roomVersion)
     assert(version, 'only rooms of known versions are stored')
-    const needsAuthoriser = known?.membership !== 'invite' && known?.membership !== 'ban'
-    const authoriser = needsAuthoriser ? await restrictedJoins.findAuthoriser(roomId, userId, { version, state }) : undefined
+    const needsAuthoriser = known !== 'invite' && known !== 'ban'
+    let authoriser: UserId | undefined
+    try {
+      if (needsAuthoriser) authoriser = await this.#deps.restrictedJoins.findAuthoriser(roomId, userId, { version, state })
+    } catch (error) {
+      if (!(error instanceof MatrixError) || error.errcode !== 'M_UNABLE_TO_GRANT_JOIN') throw error
+      // Nobody of ours may let anybody in; users of other servers may. Spec: server-server-api § Restricted rooms.
+      const servers = await this.#deps.remote.serversFor(entry)
+      if (servers.length === 0) throw error
+      return this.#joinRemotely(requester, entry, servers)
+    }
     const { join_authorised_via_users_server: _given, ...rest } = content
     const joined = { ...rest, ...(authoriser !== undefined && { join_authorised_via_users_server: authoriser }) }
     const eventId = await this.#append(requester, { roomId, userId, content: joined }, 'join')
-    const predecessor = create.content['predecessor']
+    await this.#tellSucceeded(userId, roomId, create.content)
+    return eventId
+  }
+
+  async #joinRemotely(
+    requester: Requester,
+    entry: RemoteEntry,
+    servers: readonly ServerName[],
+  ): Promise<EventId | undefined> {
+    const { roomId, userId } = entry
+    // What the room thinks of guests is not known before it is too late.
+    if (requester.isGuest) throw noGuests()
+    const content = await this.#profileFor(userId, 'join', entry.content)
+    const eventId = await this.#deps.remote.join({ ...entry, content }, servers)
+    if (eventId === undefined) return this.join({ ...requester, isRateLimited: false }, roomId, entry.content, entry.via)
+    const state = await this.#deps.slots.get(roomId, [{ type: 'm.room.create', stateKey: '' }])
+    await this.#tellSucceeded(userId, roomId, state('m.room.create', '')?.content ?? {})
+    return eventId
+  }
+
+  async #tellSucceeded(userId: UserId, roomId: RoomId, createContent: JsonObject): Promise<void> {
+    const { predecessor } = createContent
     const from = isJsonObject(predecessor) ? predecessor['room_id'] : undefined
-    if (typeof from === 'string' && (await memberships.getMembership(userId, from as RoomId)) !== undefined) {
+    if (typeof from === 'string' && (await this.#deps.memberships.getMembership(userId, from as RoomId)) !== undefined) {
       this.#deps.onSucceeded(userId, { from: from as RoomId, to: roomId })
     }
-    return eventId
   }
 
   /** Leaves a room, rejects an invite, or takes a knock back. Having left already is fine. */
@@ -104,7 +161,12 @@ export class MembershipChanges {
     const known = (await memberships.getOfUser(userId)).get(roomId)
     if (known?.membership === 'leave') return known.eventId
     if (!known) await this.#assertKnown(roomId)
-    const eventId = await this.#append(requester, { roomId, userId, content }, 'leave')
+    const isOutside =
+      (known?.membership === 'invite' || known?.membership === 'knock') && !(await this.#deps.remote.isHere(roomId))
+    const eventId =
+      known && isOutside
+        ? await this.#deps.remote.leave({ roomId, userId, content, formerEventId: known.eventId })
+        : await this.#append(requester, { roomId, userId, content }, 'leave')
     if (options.forgetsOnLeave) await memberships.forget(userId, roomId)
     return eventId
   }
@@ -119,10 +181,19 @@ export class MembershipChanges {
     await this.#deps.memberships.forget(userId, roomId)
   }
 
-  /** Asks to be let in. Throws M_NOT_FOUND, M_FORBIDDEN. Spec: knocking.yaml. */
-  async knock(requester: Requester, roomId: RoomId, content: JsonObject = {}): Promise<EventId> {
+  /** Asks to be let in, other servers where nobody of ours is in the room. Throws M_NOT_FOUND, M_FORBIDDEN. Spec: knocking.yaml. */
+  async knock(requester: Requester, roomId: RoomId, content: JsonObject = {}, via: readonly string[] = []): Promise<EventId> {
     refuseSuspended(requester, 'Knocking on rooms')
     const { userId } = requester
+    const { remote } = this.#deps
+    if (!(await remote.isHere(roomId))) {
+      const entry = { roomId, userId, via, content }
+      const servers = await remote.serversFor(entry)
+      if (servers.length > 0) {
+        this.#limit(requester)
+        return remote.knock({ ...entry, content: await this.#profileFor(userId, 'knock', content) }, servers)
+      }
+    }
     await this.#assertKnown(roomId)
     this.#limit(requester)
     return this.#append(requester, { roomId, userId, content }, 'knock')
@@ -132,7 +203,9 @@ export class MembershipChanges {
   async invite(requester: Requester, change: MemberChange): Promise<EventId> {
     await this.#assertMember(requester, change.roomId)
     await this.#deps.invites.check(requester, [change.userId], change.roomId)
-    return this.#append(requester, change, 'invite')
+    if (this.#deps.remote.isOurs(change.userId)) return this.#append(requester, change, 'invite')
+    const { roomId, userId, content = {} } = change
+    return this.#deps.remote.invite({ roomId, sender: requester.userId, userId, content })
   }
 
   /** Removes a user from the room; takes an invite back or denies a knock. Throws M_FORBIDDEN. Spec: kicking.yaml. */
@@ -247,6 +320,10 @@ export class MembershipChanges {
 
 function refuseSuspended(requester: Requester, what: string): void {
   if (requester.isSuspended) throw new MatrixError('M_USER_SUSPENDED', `${what} while account is suspended is not allowed.`)
+}
+
+function noGuests(): MatrixError {
+  return new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 'Guest access not allowed')
 }
 
 function unknownRoom(): MatrixError {

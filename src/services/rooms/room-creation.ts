@@ -9,6 +9,7 @@ import { getRoomVersion } from '../../protocol/room-versions/room-versions.ts'
 import type { RoomVersion } from '../../protocol/room-versions/room-version.ts'
 import type { Requester } from '../accounts/requester.ts'
 import type { EventIntent, EventsWriter } from '../events/event-intent.ts'
+import type { RemoteMemberships } from '../federation/remote/remote-memberships.ts'
 import { checkStateContent } from '../events/state-content.ts'
 import type { NameAndAvatar } from '../user-data/profiles.ts'
 import type { RoomAliases } from './aliases.ts'
@@ -43,6 +44,7 @@ export interface RoomCreationDeps {
   readonly aliases: RoomAliases
   readonly directory: RoomDirectory
   readonly invites: InvitePolicy
+  readonly remote: Pick<RemoteMemberships, 'isOurs' | 'invite'>
   readonly profiles: { getNameAndAvatar(userId: UserId): Promise<NameAndAvatar> }
   readonly rateLimiter: RateLimiter
   /** A user has made a room that names its predecessor. */
@@ -59,7 +61,7 @@ export interface RoomCreationDeps {
   }
 }
 
-/** Makes rooms: all of a room's first events, the invites among them, are one commit. Spec: create_room.yaml. */
+/** Makes rooms: all of a room's first events, the invites of our own users among them, are one commit. Spec: create_room.yaml. */
 export class RoomCreation {
   readonly #deps: RoomCreationDeps
 
@@ -86,13 +88,20 @@ export class RoomCreation {
       directory.assertMayPublish({ userId: requester.userId, aliases: alias === undefined ? [] : [alias] })
     const invited = parseInvited(requester, request.invite ?? [])
     await this.#deps.invites.check(requester, invited, undefined)
+    const { remote } = this.#deps
+    const ours = invited.filter((userId) => remote.isOurs(userId))
     const intents = [
       ...(await this.#founding(requester, request, { version, invited, alias })),
-      ...(await this.#inviting(requester, invited, request.isDirect ?? false)),
+      ...(await this.#inviting(requester, ours, request.isDirect ?? false)),
     ]
     const roomId = await createRoom(writer, version, intents)
     if (alias !== undefined) await aliases.create({ alias, roomId, creator: requester.userId })
     if (isPublic) await directory.setVisibility({ roomId, isPublic, userId: requester.userId })
+    for (const userId of invited) {
+      if (remote.isOurs(userId)) continue
+      const content = request.isDirect === true ? { is_direct: true } : {}
+      await remote.invite({ roomId, sender: requester.userId, userId, content })
+    }
     const predecessor = request.creationContent?.['predecessor']
     const from = isJsonObject(predecessor) ? predecessor['room_id'] : undefined
     if (typeof from === 'string') this.#deps.onSucceeded(requester.userId, { from: from as RoomId, to: roomId })

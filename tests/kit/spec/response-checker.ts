@@ -35,7 +35,9 @@ const COMMON_ERRORS: ReadonlyMap<number, readonly string[]> = new Map([
   [405, ['M_UNRECOGNIZED']],
   [413, ['M_TOO_LARGE']],
   [429, ['M_LIMIT_EXCEEDED']],
-  // The disk is full; a test must expect this status by name to accept it.
+  // Another server could not be reached, or answered nonsense; a test must expect this status by name to accept it, as the next one.
+  [502, ['M_UNKNOWN']],
+  // The disk is full.
   [507, ['M_UNKNOWN']],
 ])
 

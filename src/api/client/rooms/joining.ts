@@ -2,7 +2,7 @@ import { parseRoomId } from '../../../protocol/ids.ts'
 import type { JsonObject } from '../../../protocol/json.ts'
 import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
-import { resolveRoom } from './room-id-or-alias.ts'
+import { resolveRoom, viaQuery } from './room-id-or-alias.ts'
 
 const joinBody = Type.Object({ reason: Type.Optional(Type.String()), third_party_signed: Type.Optional(Type.Object({})) })
 
@@ -32,12 +32,13 @@ export const joinRoom = clientEndpoint({
   group: 'event_sending',
   auth: 'guest',
   params: Type.Object({ roomIdOrAlias: Type.String() }),
+  query: viaQuery,
   body: joinBody,
   isBodyOptional: true,
   isCanonicalBody: true,
-  async handler({ params, body, requester }, ctx) {
-    const roomId = await resolveRoom(params.roomIdOrAlias, ctx.roomAliases)
-    await ctx.membershipChanges.join(requester, roomId, joinContent(body))
+  async handler({ params, query, body, requester }, ctx) {
+    const { roomId, via } = await resolveRoom(params.roomIdOrAlias, query, ctx)
+    await ctx.membershipChanges.join(requester, roomId, joinContent(body), via)
     return { room_id: roomId }
   },
 })

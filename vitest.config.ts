@@ -1,7 +1,9 @@
 import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
-/** unit: beside the code, no database, no network. integration: real servers on one PostgreSQL, made by the global setup. */
+/**
+ * unit: beside the code, no database, no network. integration: real servers on one PostgreSQL, made by the global setup.
+ * partners: our server and a Synapse, installed once by the global setup. */
 export default defineConfig({
   test: {
     silent: 'passed-only',
@@ -27,6 +29,18 @@ export default defineConfig({
           // Each file has servers with connections of their own, and PostgreSQL has 200 for all.
           maxWorkers: Math.min(4, availableParallelism()),
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'partners',
+          include: ['tests/partners/**/*.test.ts'],
+          globalSetup: ['tests/kit/global-setup.ts', 'tests/kit/synapse/global-setup.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+          // Each file has a Synapse beside our server.
+          maxWorkers: Math.min(2, availableParallelism()),
+          sequence: { groupOrder: 2 },
         },
       },
     ],

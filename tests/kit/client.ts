@@ -38,7 +38,7 @@ export interface RegisterOptions {
 
 /** What a client shares with its siblings: address, connections, and the checker that sees every answer. */
 export class ClientTransport {
-  readonly #checker: ResponseChecker
+  readonly #checker: Pick<ResponseChecker, 'check'>
   readonly #agent = new Agent({
     connections: 1024,
     pipelining: 1,
@@ -49,7 +49,7 @@ export class ClientTransport {
   /** Without a slash at the end. A restarted server may have another one. */
   baseUrl: string
 
-  constructor(baseUrl: string, checker: ResponseChecker = ResponseChecker.shared()) {
+  constructor(baseUrl: string, checker: Pick<ResponseChecker, 'check'> = ResponseChecker.shared()) {
     this.baseUrl = baseUrl
     this.#checker = checker
   }

@@ -63,6 +63,11 @@ export class TestServer implements AsyncDisposable {
     return TestServer.#launch(environmentVariable('TEST_TOPOLOGY') === 'workers' ? runCluster : runHere, options)
   }
 
+  /** Runs the server as one process, whatever the environment says. */
+  static startAlone(options: TestServerOptions = {}): Promise<TestServer> {
+    return TestServer.#launch(runHere, options)
+  }
+
   /** Runs the server as many processes behind nginx, whatever the environment says. */
   static startCluster(options: TestServerOptions = {}): Promise<TestServer> {
     return TestServer.#launch(runCluster, options)
@@ -97,6 +102,11 @@ export class TestServer implements AsyncDisposable {
 
   get serverName(): string {
     return String(this.#config['server_name'])
+  }
+
+  /** Where it listens for other servers; undefined without the option `federation`. */
+  get federationPort(): number | undefined {
+    return this.#federationPort
   }
 
   /** Folder of the server's files. */

@@ -8,6 +8,7 @@ import { OutgoingRequestError } from '../../../http/outgoing-errors.ts'
 import type { FederationClient, FederationStream } from '../federation-client.ts'
 import { JsonElements, JsonElementsError } from './json-elements.ts'
 import { isUnknownEndpoint } from './membership-handshake.ts'
+import type { Asking } from './membership-handshake.ts'
 import { BadAnswerError } from './try-servers.ts'
 
 /** The other server works out the state of a large room, and sends all of it. */
@@ -28,7 +29,12 @@ export interface JoinAnswer {
  * Sends a join to the server that prepared it, by the old endpoint too where it does not know the new one, and reads its answer piece by
  * piece. Throws FederationRequestError, BadAnswerError. Spec: server-server-api joins-v2.yaml, joins-v1.yaml.
  */
-export async function sendJoin(client: FederationClient, server: ServerName, join: BuiltEvent): Promise<JoinAnswer> {
+export async function sendJoin(
+  client: FederationClient,
+  server: ServerName,
+  join: BuiltEvent,
+  asking: Asking,
+): Promise<JoinAnswer> {
   const put = (version: 'v1' | 'v2'): Promise<FederationStream> =>
     client.requestStream({
       destination: server,
@@ -37,6 +43,7 @@ export async function sendJoin(client: FederationClient, server: ServerName, joi
       body: JSON.parse(join.json) as JsonObject,
       timeoutMs: JOIN_TIMEOUT_MS,
       bytesMax: JOIN_BYTES_MAX,
+      ...asking,
     })
   try {
     return await readAnswer(server, await put('v2'), 'v2')

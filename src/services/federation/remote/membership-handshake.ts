@@ -28,6 +28,11 @@ export interface RemoteMembership {
   readonly content: JsonObject
 }
 
+/** How a server is asked. */
+export interface Asking {
+  readonly isBackoffIgnored: boolean
+}
+
 /** The event that we signed, for the server that prepared it. */
 export interface PreparedMembership {
   readonly roomVersion: RoomVersion
@@ -61,7 +66,7 @@ export class MembershipHandshake {
   }
 
   /** Asks the server to prepare the event, and signs it. Throws FederationRequestError, BadAnswerError, M_UNSUPPORTED_ROOM_VERSION. */
-  async prepare(server: ServerName, request: RemoteMembership): Promise<PreparedMembership> {
+  async prepare(server: ServerName, request: RemoteMembership, asking: Asking): Promise<PreparedMembership> {
     const { roomId, userId, membership } = request
     const versions = membership === 'leave' ? '' : `?${ROOM_VERSIONS.map(({ id }) => `ver=${id}`).join('&')}`
     const answer = await this.#client.request({
@@ -70,6 +75,7 @@ export class MembershipHandshake {
       path: `/_matrix/federation/v1/make_${membership}/${encodeURIComponent(roomId)}/${encodeURIComponent(userId)}${versions}`,
       timeoutMs: PREPARE_TIMEOUT_MS,
       retries: 'none',
+      ...asking,
     })
     const template = isJsonObject(answer) ? answer['event'] : undefined
     if (!isJsonObject(answer) || !isJsonObject(template)) throw new BadAnswerError(server, 'prepared no event')
@@ -113,7 +119,7 @@ export class MembershipHandshake {
    * Sends a leave or a knock to the server, by the old endpoint too where it does not know the new one. Returns the body of its answer.
    * Throws FederationRequestError.
    */
-  async send(server: ServerName, membership: 'leave' | 'knock', event: BuiltEvent): Promise<JsonObject> {
+  async send(server: ServerName, membership: 'leave' | 'knock', event: BuiltEvent, asking: Asking): Promise<JsonObject> {
     const path = `/${encodeURIComponent(event.event.roomId)}/${encodeURIComponent(event.event.eventId)}`
     const put = (endpoint: string): Promise<unknown> =>
       this.#client.request({
@@ -122,6 +128,7 @@ export class MembershipHandshake {
         path: `/_matrix/federation/${endpoint}${path}`,
         body: JSON.parse(event.json) as JsonObject,
         timeoutMs: PREPARE_TIMEOUT_MS,
+        ...asking,
       })
     if (membership === 'knock') return objectOf(await put('v1/send_knock'))
     try {

@@ -63,10 +63,11 @@ export class OutsideMemberships {
   async knock(change: OutsideChange): Promise<EventId> {
     const { handshake, writer } = this.#deps
     const { roomId, userId, servers, content } = change
-    return tryServers(servers, { what: 'knock on the room', failover: ['M_NOT_FOUND'] }, async (server) => {
-      const { roomVersion, built } = await handshake.prepare(server, { roomId, userId, membership: 'knock', content })
+    return tryServers(servers, { what: 'knock on the room', failover: ['M_NOT_FOUND'] }, async (server, { isBackoffIgnored }) => {
+      const asking = { isBackoffIgnored }
+      const { roomVersion, built } = await handshake.prepare(server, { roomId, userId, membership: 'knock', content }, asking)
       if (!roomVersion.hasKnock) throw new MatrixError('M_FORBIDDEN', 'Nobody can knock on rooms of this version')
-      const answer = await handshake.send(server, 'knock', built)
+      const answer = await handshake.send(server, 'knock', built, asking)
       const strippedState = toStrippedState(answer['knock_room_state'] ?? answer['knock_state_events'] ?? [])
       await writer.setOutsideMembership({ roomId, roomVersion: roomVersion.id, event: built, strippedState })
       return built.event.eventId
@@ -87,8 +88,9 @@ export class OutsideMemberships {
         servers,
         { what: 'leave the room', failover: ['M_NOT_FOUND', 'M_FORBIDDEN'], isOver: () => clock.monotonicMs() > overAtMs },
         async (server) => {
-          const { roomVersion, built } = await handshake.prepare(server, { roomId, userId, membership: 'leave', content })
-          await handshake.send(server, 'leave', built)
+          const asking = { isBackoffIgnored: true }
+          const { roomVersion, built } = await handshake.prepare(server, { roomId, userId, membership: 'leave', content }, asking)
+          await handshake.send(server, 'leave', built, asking)
           return { built, roomVersion: roomVersion.id }
         },
       )

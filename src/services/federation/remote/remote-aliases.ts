@@ -36,6 +36,7 @@ export class RemoteAliases {
         path: `/_matrix/federation/v1/query/directory?room_alias=${encodeURIComponent(alias)}`,
         timeoutMs: TIMEOUT_MS,
         retries: 'none',
+        isBackoffIgnored: true,
       })
       return readAnswer(server, answer)
     })

@@ -94,6 +94,7 @@ export class RemoteInvites {
         path: `/_matrix/federation/${version}/invite/${encodeURIComponent(built.event.roomId)}/${encodeURIComponent(built.event.eventId)}`,
         body,
         timeoutMs: INVITE_TIMEOUT_MS,
+        isBackoffIgnored: true,
       })
     try {
       return await put('v2', { event, room_version: roomVersion.id, invite_room_state: state })

@@ -15,7 +15,7 @@ import type { FederationClient } from '../federation-client.ts'
 import type { PduReader } from '../inbound/pdu-reader.ts'
 import { sendJoin } from './join-answer.ts'
 import type { JoinAnswer } from './join-answer.ts'
-import type { MembershipHandshake } from './membership-handshake.ts'
+import type { Asking, MembershipHandshake } from './membership-handshake.ts'
 import type { RemoteRoomsWriter } from './remote-rooms-writer.ts'
 import { BadAnswerError, tryServers } from './try-servers.ts'
 
@@ -74,7 +74,7 @@ export class RemoteJoins {
         failover: FAILOVER,
         onFailure: (server, error) => this.#logger.info('a server did not let us join', { room: roomId, server, error }),
       },
-      (server) => this.#joinVia(server, request),
+      (server, asking) => this.#joinVia(server, request, asking),
     ).finally(() => {
       if (this.#underWay.get(roomId) === joining) this.#underWay.delete(roomId)
     })
@@ -82,10 +82,11 @@ export class RemoteJoins {
     return joining
   }
 
-  async #joinVia(server: ServerName, request: RemoteJoin): Promise<EventId> {
+  async #joinVia(server: ServerName, request: RemoteJoin, { isBackoffIgnored }: Asking): Promise<EventId> {
+    const asking = { isBackoffIgnored }
     const { roomId, userId, content } = request
-    const { roomVersion, built } = await this.#handshake.prepare(server, { roomId, userId, membership: 'join', content })
-    const answer = await sendJoin(this.#client, server, built)
+    const { roomVersion, built } = await this.#handshake.prepare(server, { roomId, userId, membership: 'join', content }, asking)
+    const answer = await sendJoin(this.#client, server, built, asking)
     const join = await this.#readJoin(server, roomVersion, built, answer)
     const read = await this.#readRoom(server, roomVersion, roomId, answer)
     const stateBefore = await this.#storeRoom(server, roomVersion, roomId, read)

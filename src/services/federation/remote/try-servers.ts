@@ -27,22 +27,28 @@ export interface ServersTried {
 }
 
 /**
- * Asks one server after another until one does it. What a server refuses for good is thrown as its MatrixError, as is the last refusal
+ * Asks one server after another until one does it; those that failed lately last, but they are asked too: a user waits. What a server refuses for good is thrown as its MatrixError, as is the last refusal
  * when nobody is left; 502 M_UNKNOWN where no server could be reached, or none gave a good answer. Behaviour of Synapse.
  */
 export async function tryServers<T>(
   servers: readonly ServerName[],
   options: ServersTried,
-  work: (server: ServerName) => Promise<T>,
+  work: (server: ServerName, asking: { readonly isBackoffIgnored: boolean }) => Promise<T>,
 ): Promise<T> {
   let refusal: MatrixError | undefined
   let cause: unknown
-  for (const server of servers.slice(0, SERVERS_TRIED_MAX)) {
+  const queue = servers.slice(0, SERVERS_TRIED_MAX).map((server) => ({ server, isBackoffIgnored: false }))
+  for (let next = queue.shift(); next; next = queue.shift()) {
     if (options.isOver?.() === true) break
+    const { server } = next
     try {
-      return await work(server)
+      return await work(server, next)
     } catch (error) {
       if (!(error instanceof BadAnswerError) && !(error instanceof FederationRequestError)) throw error
+      if (error instanceof NotRetryingDestination && !next.isBackoffIgnored) {
+        queue.push({ server, isBackoffIgnored: true })
+        continue
+      }
       options.onFailure?.(server, error)
       cause = error
       const told = error instanceof FederationRequestError ? toRefusal(error) : undefined

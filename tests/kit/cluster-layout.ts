@@ -47,6 +47,12 @@ export const FULL_LAYOUT: Layout = {
   },
 }
 
+/** The full layout, with a public listener for those who have none: they serve hardly anything, and hand on all else. */
+export const LISTENING_LAYOUT: Layout = {
+  ...FULL_LAYOUT,
+  workers: FULL_LAYOUT.workers.map((worker) => (worker.resources.length > 0 ? worker : { ...worker, resources: ['static'] })),
+}
+
 /** A small one: main, a generic worker, two event persisters. */
 export const SMALL_LAYOUT: Layout = {
   workers: [

@@ -6,42 +6,65 @@ import { startServer } from '../../src/process/main.ts'
 import type { RunningServer } from '../../src/process/main.ts'
 import type { DatabaseOptions } from '../../src/storage/database.ts'
 import { FULL_LAYOUT, writeClusterFiles } from './cluster-layout.ts'
+import type { ClusterFiles, Layout } from './cluster-layout.ts'
 import { RunningProxy } from './proxy-runner.ts'
 import type { LaunchSettings, RunningTestServer } from './server-runners.ts'
 import { TestLogger } from './test-logger.ts'
 import { findFreePort, startTestRedis } from './test-redis.ts'
+
+/** Processes of a layout that run, without a proxy. */
+export interface RunningProcesses {
+  readonly files: ClusterFiles
+  stop(): Promise<void>
+}
+
+/** Starts the processes of a layout with a Redis of their own, all in this process. */
+export async function startProcesses(
+  settings: Pick<LaunchSettings, 'config' | 'directory' | 'databaseOptions'>,
+  layout: Layout,
+): Promise<RunningProcesses> {
+  const { directory, databaseOptions, config } = settings
+  const redis = await startTestRedis()
+  try {
+    const files = await writeClusterFiles({ directory, layout, config, databaseOptions, redisSocket: redis.socketPath })
+    const names = ['main', ...layout.workers.map(({ name }) => name)]
+    const servers = await startAll(names, files.shared, files.fileOf, { ...databaseOptions, max: 4 })
+    return {
+      files,
+      async stop() {
+        await Promise.all(servers.map((server) => server.stop()))
+        await redis.stop()
+      },
+    }
+  } catch (error) {
+    await redis.stop()
+    throw error
+  }
+}
 
 /**
  * Runs a server as many processes of the full layout behind nginx with the generated configuration. The processes live in this
  * one, each with its own connections and caches; what they tell each other goes through Redis and sockets.
  */
 export async function runCluster(settings: LaunchSettings): Promise<RunningTestServer> {
-  const { directory, databaseOptions } = settings
-  const stops: (() => Promise<void>)[] = []
-  const stop = async (): Promise<void> => {
-    for (const one of stops.splice(0).toReversed()) await one()
-  }
+  const { config, federationPort } = settings
+  const { files, stop } = await startProcesses(settings, FULL_LAYOUT)
   try {
-    const redis = await startTestRedis()
-    stops.push(() => redis.stop())
-    const { layout, config } = { layout: FULL_LAYOUT, config: settings.config }
-    const files = await writeClusterFiles({ directory, layout, config, databaseOptions, redisSocket: redis.socketPath })
-    const names = ['main', ...layout.workers.map(({ name }) => name)]
-    const servers = await startAll(names, files.shared, files.fileOf, { ...databaseOptions, max: 4 })
-    stops.push(async () => void (await Promise.all(servers.map((server) => server.stop()))))
     const port = settings.port === 0 ? await findFreePort() : settings.port
     const model = buildProxyModel(readProcesses([files.shared], files.workersDirectory), {
-      listen: [
-        `http:127.0.0.1:${port}`,
-        ...(settings.federationPort === undefined ? [] : [`127.0.0.1:${settings.federationPort}`]),
-      ],
-      ...(settings.federationPort === undefined ? {} : { tls: certificateOf(config) }),
+      listen: [`http:127.0.0.1:${port}`, ...(federationPort === undefined ? [] : [`127.0.0.1:${federationPort}`])],
+      ...(federationPort === undefined ? {} : { tls: certificateOf(config) }),
       pools: new Map(),
       isAdminHidden: false,
     })
     const proxy = await RunningProxy.start('nginx', writeNginx(model, { isFragment: false }), port)
-    stops.push(() => proxy.stop())
-    return { baseUrl: `http://127.0.0.1:${port}`, stop }
+    return {
+      baseUrl: `http://127.0.0.1:${port}`,
+      async stop() {
+        await proxy.stop()
+        await stop()
+      },
+    }
   } catch (error) {
     await stop()
     throw error

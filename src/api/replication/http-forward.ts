@@ -1,5 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
+import { PassThrough } from 'node:stream'
 import type { Readable } from 'node:stream'
 import type { Endpoint, HttpMethod, HttpRequest, HttpResponse } from '../../http/endpoint.ts'
 import { MatrixError } from '../../protocol/errors.ts'
@@ -81,7 +82,7 @@ export class HttpForwarder {
           [SECRET_HEADER]: this.#secret,
           [ADDRESS_HEADER]: request.remoteAddress,
         },
-        body: request.method === 'GET' ? null : request.bodyStream,
+        body: request.method === 'GET' ? null : passOn(request.bodyStream),
         signal: request.signal,
         timeoutMs: ANSWER_TIMEOUT_MS,
       })
@@ -102,6 +103,27 @@ export class HttpForwarder {
       body: answer.body,
     }
   }
+}
+
+/**
+ * The body, apart from its connection: the HTTP client destroys what it has sent, or what nobody wants any more, and the client
+ * still waits for an answer there.
+ */
+function passOn(body: Readable): Readable {
+  const copy = new PassThrough()
+  const gone = (): void => {
+    if (!body.readableEnded) copy.destroy(new Error('The client has gone'))
+  }
+  body.once('error', gone)
+  body.once('close', gone)
+  copy.once('close', () => {
+    body.unpipe(copy)
+    // The rest must be read, or the connection could carry no further request.
+    body.resume()
+  })
+  // The request to the other process fails with it.
+  copy.on('error', () => undefined)
+  return body.pipe(copy)
 }
 
 function copyHeaders(headers: IncomingHttpHeaders): Record<string, string | string[]> {

@@ -125,6 +125,7 @@ import {
   getRoomState,
   getRoomStateWithKey,
 } from './client/rooms/rooms.ts'
+import { slidingSync } from './client/msc/msc4186-sliding-sync.ts'
 import { defineFilter, getFilter } from './client/sync/filter.ts'
 import { getEvents, getOneEvent, initialSync } from './client/sync/old-sync.ts'
 import { getPresence, setPresence } from './client/sync/presence.ts'
@@ -209,6 +210,7 @@ export const ENDPOINTS: readonly Endpoint<ApiContext>[] = [
 
   // sync
   sync,
+  slidingSync,
   defineFilter,
   getFilter,
   setTyping,

@@ -44,6 +44,7 @@ import type { RoomStates } from '../../services/rooms/reading/room-states.ts'
 import type { MessageSearch } from '../../services/search/message-search.ts'
 import type { SearchAnswers } from '../../services/search/search-answers.ts'
 import type { EventStream } from '../../services/sync/event-stream.ts'
+import type { SlidingSyncService } from '../../services/sliding-sync/sliding-sync-service.ts'
 import type { SyncService } from '../../services/sync/sync-service.ts'
 import type { RoomSnapshots } from '../../services/sync/room-snapshots.ts'
 import type { ToDeviceSender } from '../../services/to-device/to-device-sender.ts'
@@ -61,6 +62,7 @@ export interface ClientContext extends KeysContext {
   readonly config: Config
   readonly topology: Pick<TopologyReader, 'read'>
   readonly sync: SyncService
+  readonly slidingSync: SlidingSyncService
   readonly clock: Clock
   readonly rateLimiter: RateLimiter
   readonly authenticator: Authenticator

@@ -52,6 +52,7 @@ export const getVersions = clientEndpoint({
         'org.matrix.msc3827.stable': true,
         'org.matrix.msc3981': true,
         'org.matrix.msc3814': true,
+        'org.matrix.simplified_msc3575': true,
         'uk.tcpip.msc4133.stable': true,
       },
     }

@@ -3,7 +3,9 @@ import type { Config } from '../config/config.ts'
 import type { Topology } from '../config/topology.ts'
 import { ErasedUsers } from '../services/accounts/erased-users.ts'
 import type { DatabaseOptions } from '../storage/database.ts'
+import type { SyncSources } from '../services/sync/sync-sources.ts'
 import { deletePushersOfDevices } from '../storage/tables/pushers.ts'
+import { deleteConnectionsOfDevices } from '../storage/tables/sliding-sync.ts'
 import { getLaneHeads } from '../storage/tables/streams.ts'
 import type { StreamName } from '../streams/streams.ts'
 import type { Logger } from '../util/logger.ts'
@@ -26,6 +28,7 @@ import { assembleRoomDirectory } from './assemble-room-directory.ts'
 import { assembleRoomReading } from './assemble-room-reading.ts'
 import { assembleRoomWriting } from './assemble-room-writing.ts'
 import { assembleRooms } from './assemble-rooms.ts'
+import { assembleSlidingSync } from './assemble-sliding-sync.ts'
 import { assembleSync } from './assemble-sync.ts'
 import { assembleUserData } from './assemble-user-data.ts'
 import type { Observed } from './metrics.ts'
@@ -67,6 +70,7 @@ export function assemble(deps: {
     observed: services.observed,
     client: {
       sync: services.sync,
+      slidingSync: services.slidingSync,
       ...accounts,
       ...encryption,
       ...userData,
@@ -121,7 +125,7 @@ function linkAccounts(
 ): ErasedUsers {
   const erasedUsers = new ErasedUsers({ database, caches: accounts.caches })
   clientEvents.setErasedUsers(erasedUsers)
-  accounts.deleteDeviceHooks.push(deletePushersOfDevices)
+  accounts.deleteDeviceHooks.push(deletePushersOfDevices, deleteConnectionsOfDevices)
   accounts.onDeactivated.push(
     ({ userId }) => push.pushers.deleteOfUser(userId),
     ({ userId, isErased }) => (isErased ? erasedUsers.changed(userId) : Promise.resolve()),
@@ -160,7 +164,7 @@ function assembleServices(core: Core, cluster: Cluster) {
   const { remoteMemberships } = remote
   const writing = assembleRoomWriting(core, { writer, directory, remoteMemberships, userData, accounts, push })
   const outbound = assembleFederationOutbound(core, { cluster, federation, encryption })
-  const { sync } = assembleSync(core, {
+  const syncSources: SyncSources = {
     accountData: userData.accountData,
     pushRules: push.pushRules,
     typing: ephemeral.typingLists,
@@ -170,7 +174,9 @@ function assembleServices(core: Core, cluster: Cluster) {
     toDevice: encryption.toDeviceInbox,
     deviceLists: encryption.deviceLists,
     keyCounts: encryption.keyCounts,
-  })
+  }
+  const { sync, parts } = assembleSync(core, syncSources)
+  const { slidingSync } = assembleSlidingSync(core, { parts, sources: syncSources, cluster })
   return {
     accounts,
     federation,
@@ -187,6 +193,7 @@ function assembleServices(core: Core, cluster: Cluster) {
     remote,
     outbound,
     sync,
+    slidingSync,
     observed,
     topology,
   }

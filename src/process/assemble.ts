@@ -18,6 +18,7 @@ import type { Core } from './assemble-core.ts'
 import { assembleEphemeral } from './assemble-ephemeral.ts'
 import { assembleEncryption } from './assemble-encryption.ts'
 import { assembleFederation } from './assemble-federation.ts'
+import { assembleFederationInbound } from './assemble-federation-inbound.ts'
 import { assembleFederationOutbound } from './assemble-federation-outbound.ts'
 import { assembleFederationReads } from './assemble-federation-reads.ts'
 import { assembleFederationRemote } from './assemble-federation-remote.ts'
@@ -82,6 +83,7 @@ export function assemble(deps: {
       ...writing,
       ...services.federationReads,
       ...services.remote,
+      ...services.inbound,
       federationAuthenticator: federation.federationAuthenticator,
       serverName: core.serverName,
       random: core.random,
@@ -102,10 +104,12 @@ export function assemble(deps: {
       push.start()
       await reading.start()
       await accounts.start()
+      services.inbound.roomWork.start()
     },
     ready: () => ephemeral.ready(),
     async stop() {
       ephemeral.stop()
+      services.inbound.roomWork.stop()
       services.outbound.stop()
       await accounts.stop()
       await background.drain()
@@ -192,6 +196,7 @@ function assembleServices(core: Core, cluster: Cluster) {
     federationReads,
     remote,
     outbound,
+    inbound,
     sync,
     slidingSync,
     observed,

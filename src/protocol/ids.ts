@@ -90,6 +90,27 @@ export function parseEventId(value: string): EventId {
   return value as EventId
 }
 
+/** Tells whether a value from another server looks like an event id of some room version. */
+export function isEventId(value: unknown): value is EventId {
+  return isSigilled(value, '$')
+}
+
+/** Tells whether a value from another server looks like a room id of some room version. */
+export function isRoomId(value: unknown): value is RoomId {
+  return isSigilled(value, '!')
+}
+
+function isSigilled(value: unknown, sigil: string): boolean {
+  return (
+    typeof value === 'string' &&
+    value[0] === sigil &&
+    value.length > 1 &&
+    !value.includes('\u0000') &&
+    value.isWellFormed() &&
+    Buffer.byteLength(value) <= ID_BYTES_MAX
+  )
+}
+
 /** Checks a device id: opaque, at most 255 bytes, no U+0000. Throws M_INVALID_PARAM. */
 export function parseDeviceId(value: string): DeviceId {
   assertSize(value, 'device ID')

@@ -21,6 +21,8 @@ export interface PeerEvent {
   readonly content: JsonObject
   readonly stateKey?: string
   readonly redacts?: string
+  /** Of another room. */
+  readonly roomId?: string
   /** Instead of the room's heads. */
   readonly prevEvents?: readonly string[]
   /** Instead of what the state before the event has for it. */
@@ -30,6 +32,9 @@ export interface PeerEvent {
   /** Who signs, if not the peer. */
   readonly author?: { readonly serverName: ServerName; readonly signingKey: SigningKey }
 }
+
+/** As prev_events and auth_events hold it. */
+type Reference = string | readonly [string, { readonly sha256: string }]
 
 /** State slots to event ids. */
 type RoomState = ReadonlyMap<string, EventId>
@@ -54,6 +59,8 @@ export class PeerRoom {
   heads: EventId[] = []
   #roomId: RoomId | undefined
   readonly #stateAfter = new Map<EventId, RoomState>()
+  /** Room versions 1 and 2: of events that only a template told of. */
+  readonly #hashes = new Map<EventId, string>()
   #transactions = 0
 
   private constructor(peer: TestPeer, version: RoomVersion, roomId: RoomId | undefined) {
@@ -118,18 +125,20 @@ export class PeerRoom {
     return room
   }
 
-  /** Signs what make_join and its like answered, as the peer. */
-  signTemplate(template: JsonObject): BuiltEvent {
+  /** Signs what make_join and its like answered, as the peer; perhaps of another room. */
+  signTemplate(template: JsonObject, roomId: string = this.roomId): BuiltEvent {
     const pdu = template as unknown as {
       type: string
       sender: string
       state_key: string
       content: JsonObject
       depth: number
-      prev_events: readonly (string | readonly [string])[]
-      auth_events: readonly (string | readonly [string])[]
+      prev_events: readonly Reference[]
+      auth_events: readonly Reference[]
     }
-    const idOf = (entry: string | readonly [string]): string => (typeof entry === 'string' ? entry : entry[0])
+    const idOf = (entry: Reference): string => (typeof entry === 'string' ? entry : entry[0])
+    for (const entry of [...pdu.prev_events, ...pdu.auth_events])
+      if (typeof entry !== 'string') this.#hashes.set(parseEventId(entry[0]), entry[1].sha256)
     return this.build({
       type: pdu.type,
       sender: pdu.sender,
@@ -138,6 +147,7 @@ export class PeerRoom {
       depth: pdu.depth,
       prevEvents: pdu.prev_events.map(idOf),
       authEvents: pdu.auth_events.map(idOf),
+      roomId,
     })
   }
 
@@ -157,7 +167,7 @@ export class PeerRoom {
     return buildEvent(
       {
         ...subject,
-        roomId: isCreate && this.version.hashRoomId ? undefined : this.roomId,
+        roomId: isCreate && this.version.hashRoomId ? undefined : parseRoomId(event.roomId ?? this.roomId),
         depth,
         originServerTs: event.originServerTs ?? Date.now(),
         prevEvents,
@@ -248,7 +258,7 @@ export class PeerRoom {
   /** Answers what another server asks about the room, which of its events it may know or not; and its joins, leaves and knocks. */
   serve(): this {
     const { peer } = this
-    const room = `(?:${[encodeURIComponent(this.roomId), encodeURI(this.roomId)].map(escapeRegex).join('|')})`
+    const room = `(?:${[encodeURIComponent(this.roomId), encodeURI(this.roomId)].map(RegExp.escape).join('|')})`
     const at = (method: string, path: string, handler: Parameters<TestPeer['handle']>[2]): void =>
       peer.handle(method, new RegExp(`^/_matrix/federation/${path.replace('ROOM', room)}$`), handler)
     at('POST', 'v1/get_missing_events/ROOM', ({ body = {} }) => {
@@ -367,7 +377,8 @@ export class PeerRoom {
   }
 
   #referenceHashes(eventIds: readonly EventId[]): Map<EventId, string> {
-    return new Map(this.#pick(eventIds).map(({ event }) => [event.eventId, computeReferenceHash(this.version, event.pdu)]))
+    const own = this.#pick(eventIds).map(({ event }) => [event.eventId, computeReferenceHash(this.version, event.pdu)] as const)
+    return new Map([...this.#hashes, ...own])
   }
 }
 
@@ -387,8 +398,4 @@ function idOf({ event }: BuiltEvent): EventId {
 
 function slotOf({ event }: BuiltEvent): [string, EventId] {
   return [stateSlotKey(event.type, event.stateKey ?? ''), event.eventId]
-}
-
-function escapeRegex(text: string): string {
-  return text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)
 }

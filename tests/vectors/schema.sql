@@ -864,6 +864,7 @@ CREATE UNIQUE INDEX events_txn ON public.events USING btree (sender, txn_device,
 CREATE UNIQUE INDEX fallback_keys_pkey ON public.fallback_keys USING btree (user_id, device_id, algorithm);
 
 CREATE INDEX federation_staging_due ON public.federation_staging USING btree (retry_ts_ms);
+CREATE INDEX federation_staging_origin ON public.federation_staging USING btree (origin);
 
 CREATE UNIQUE INDEX federation_staging_pkey ON public.federation_staging USING btree (staging_id);
 

@@ -6,6 +6,9 @@ import type { DeviceKeyStore } from '../../services/encryption/device-key-store.
 import type { DeviceServer } from '../../services/federation/device-server.ts'
 import type { EventServer } from '../../services/federation/event-server.ts'
 import type { FederationAuthenticator } from '../../services/federation/federation-authenticator.ts'
+import type { InviteReceiver } from '../../services/federation/inbound/invite-receiver.ts'
+import type { MembershipReceiver } from '../../services/federation/inbound/membership-receiver.ts'
+import type { TransactionReceiver } from '../../services/federation/inbound/transaction-receiver.ts'
 import type { MembershipTemplates } from '../../services/federation/membership-templates.ts'
 import type { RoomServers } from '../../services/federation/room-servers.ts'
 import type { StateServer } from '../../services/federation/state-server.ts'
@@ -31,6 +34,9 @@ export interface FederationContext {
   readonly eventServer: EventServer
   readonly stateServer: StateServer
   readonly membershipTemplates: MembershipTemplates
+  readonly transactionReceiver: TransactionReceiver
+  readonly membershipReceiver: MembershipReceiver
+  readonly inviteReceiver: InviteReceiver
   readonly deviceServer: DeviceServer
   readonly deviceKeys: DeviceKeyStore
   readonly profiles: Profiles

@@ -1,4 +1,5 @@
-import { parseRoomId, parseUserId } from '../../protocol/ids.ts'
+import { parseEventId, parseRoomId, parseUserId } from '../../protocol/ids.ts'
+import type { JsonObject } from '../../protocol/json.ts'
 import { Type } from '../../util/schema.ts'
 import { federationEndpoint } from './federation-endpoint.ts'
 
@@ -20,4 +21,25 @@ export const makeKnock = federationEndpoint({
       membership: 'knock',
       roomVersions: query.ver,
     }),
+})
+
+/** Brings a knock into the room. Errors: M_INVALID_PARAM, M_BAD_JSON, M_FORBIDDEN, M_NOT_FOUND. Spec: knocks.yaml. */
+export const sendKnock = federationEndpoint({
+  operationId: 'sendKnock',
+  method: 'PUT',
+  path: '/_matrix/federation/v1/send_knock/:roomId/:eventId',
+  group: 'federation_membership',
+  auth: 'signed',
+  isAclProtected: true,
+  params: Type.Object({ roomId: Type.String(), eventId: Type.String() }),
+  body: Type.Object({}),
+  async handler({ params, body, origin }, ctx) {
+    const state = await ctx.membershipReceiver.knock({
+      origin,
+      roomId: parseRoomId(params.roomId),
+      eventId: parseEventId(params.eventId),
+      pdu: body as JsonObject,
+    })
+    return { knock_room_state: state }
+  },
 })

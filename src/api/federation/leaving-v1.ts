@@ -1,4 +1,5 @@
-import { parseRoomId, parseUserId } from '../../protocol/ids.ts'
+import { parseEventId, parseRoomId, parseUserId } from '../../protocol/ids.ts'
+import type { JsonObject } from '../../protocol/json.ts'
 import { Type } from '../../util/schema.ts'
 import { federationEndpoint } from './federation-endpoint.ts'
 
@@ -19,4 +20,25 @@ export const makeLeave = federationEndpoint({
       membership: 'leave',
       roomVersions: undefined,
     }),
+})
+
+/** Brings a leave into the room; the answer is a list, as the first servers wrote it. Errors: as sendLeaveV2. Spec: leaving-v1.yaml. */
+export const sendLeaveV1 = federationEndpoint({
+  operationId: 'sendLeaveV1',
+  method: 'PUT',
+  path: '/_matrix/federation/v1/send_leave/:roomId/:eventId',
+  group: 'federation_membership',
+  auth: 'signed',
+  isAclProtected: true,
+  params: Type.Object({ roomId: Type.String(), eventId: Type.String() }),
+  body: Type.Object({}),
+  async handler({ params, body, origin }, ctx) {
+    await ctx.membershipReceiver.leave({
+      origin,
+      roomId: parseRoomId(params.roomId),
+      eventId: parseEventId(params.eventId),
+      pdu: body as JsonObject,
+    })
+    return [200, {}]
+  },
 })

@@ -26,6 +26,7 @@ CREATE TABLE federation_staging (
   UNIQUE (room_id, event_id)
 );
 CREATE INDEX federation_staging_room ON federation_staging (room_id, staging_id);
+CREATE INDEX federation_staging_origin ON federation_staging (origin);
 CREATE INDEX federation_staging_due ON federation_staging (retry_ts_ms);
 
 -- What a user is shown of a room that nobody here is in: the stripped state that came with the invite, or as answer to the knock.

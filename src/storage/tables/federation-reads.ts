@@ -136,6 +136,21 @@ export async function getStateIdsBefore(
   ])
 }
 
+/** Reads the same without the members, but for those named. */
+export async function getStateIdsWithoutMembers(
+  tx: Queryable,
+  key: { readonly eventNid: number; readonly limit: number; readonly members: readonly string[] },
+): Promise<StateEventRecord[]> {
+  return tx.query(
+    'get_state_ids_without_members',
+    `SELECT v.event_nid AS "eventNid", v.event_id AS "eventId" ${STATE_BEFORE.replace(
+      'LIMIT $2',
+      `AND (v.type <> 'm.room.member' OR v.state_key = ANY($3)) LIMIT $2`,
+    )}`,
+    [key.eventNid, key.limit, key.members],
+  )
+}
+
 /** Finds the events that authorise others, recursively: the auth chain of `eventNids`, without those that nothing in it names. */
 export async function getAuthChain(
   tx: Queryable,

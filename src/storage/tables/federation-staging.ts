@@ -65,16 +65,16 @@ export async function insertStagedEvents(tx: Queryable, events: readonly StagedE
   )
 }
 
-/** Reads the events of a room that are due, in the order in which they came. */
+/** Reads the events of a room that are due, in the order in which they came, but for those in hand. */
 export async function getStagedEvents(
   tx: Queryable,
-  page: { readonly roomId: RoomId; readonly nowMs: number; readonly limit: number },
+  page: { readonly roomId: RoomId; readonly nowMs: number; readonly limit: number; readonly inHand: readonly number[] },
 ): Promise<StagedEventRow[]> {
   return tx.query(
     'get_staged_events',
     `SELECT staging_id AS "stagingId", room_id AS "roomId", event_id AS "eventId", origin, attempts, json FROM federation_staging
-      WHERE room_id = $1 AND retry_ts_ms <= $2 ORDER BY staging_id LIMIT $3`,
-    [page.roomId, page.nowMs, page.limit],
+      WHERE room_id = $1 AND retry_ts_ms <= $2 AND NOT staging_id = ANY($4) ORDER BY staging_id LIMIT $3`,
+    [page.roomId, page.nowMs, page.limit, page.inHand],
   )
 }
 
@@ -98,7 +98,7 @@ export async function countStagedEvents(
 ): Promise<number> {
   const rows = await tx.query<{ count: number }>(
     'count_staged_events',
-    'SELECT count(*)::int AS count FROM (SELECT FROM federation_staging WHERE origin = $1 LIMIT $2) AS some',
+    'SELECT count(*)::int AS count FROM (SELECT FROM federation_staging WHERE origin = $1 LIMIT $2) AS staged',
     [key.origin, key.limit],
   )
   return rows[0]?.count ?? 0
@@ -129,4 +129,26 @@ export async function purgeTransactions(
        SELECT ctid FROM federation_transactions WHERE received_ts_ms < $1 ORDER BY received_ts_ms LIMIT $2))`,
     [purge.receivedBeforeMs, purge.limit],
   )
+}
+
+/** Finds which of the events are not stored here, not even for their own sake. */
+export async function findUnknownEvents(tx: Queryable, eventIds: readonly EventId[]): Promise<EventId[]> {
+  const rows = await tx.query<{ eventId: EventId }>(
+    'find_unknown_events',
+    `SELECT n.event_id AS "eventId" FROM unnest($1::text[]) AS n(event_id)
+      WHERE NOT EXISTS (SELECT FROM events e WHERE e.event_id = n.event_id)`,
+    [eventIds],
+  )
+  return rows.map((row) => row.eventId)
+}
+
+/** Reads the ids of a room's forward extremities. */
+export async function getExtremityIds(tx: Queryable, roomId: RoomId): Promise<EventId[]> {
+  const rows = await tx.query<{ eventId: EventId }>(
+    'get_extremity_ids',
+    `SELECT e.event_id AS "eventId" FROM rooms r JOIN room_head h USING (room_nid) JOIN events e ON e.event_nid = ANY(h.extremities)
+      WHERE r.room_id = $1`,
+    [roomId],
+  )
+  return rows.map((row) => row.eventId)
 }

@@ -1,5 +1,6 @@
 import type { EventId, RoomId, UserId } from '../../protocol/ids.ts'
 import type { Queryable } from '../database.ts'
+import type { StateRecord } from './room-state.ts'
 
 /** Table outside_room_state, and rooms that nobody here is in. Schema: migrations/0023-federation-inbound.sql. */
 
@@ -62,4 +63,20 @@ export async function getRoomVersionId(tx: Queryable, roomId: RoomId): Promise<s
     [roomId],
   )
   return rows[0]?.roomVersion
+}
+
+/** Reads the user's member events at positions where they are no part of the room's timeline: its user was outside. */
+export async function getOutsideMemberEvents(
+  tx: Queryable,
+  query: { readonly userId: string; readonly rooms: readonly { readonly roomId: string; readonly position: number }[] },
+): Promise<(StateRecord & { readonly roomId: RoomId; readonly roomVersion: string })[]> {
+  return tx.query(
+    'get_outside_member_events',
+    `SELECT r.room_id AS "roomId", r.room_version AS "roomVersion", e.event_nid AS "eventNid", e.event_id AS "eventId", e.type,
+            e.state_key AS "stateKey", e.redacted_by AS "redactedBy", e.json
+       FROM unnest($1::text[], $2::bigint[]) AS n(room_id, position) JOIN rooms r ON r.room_id = n.room_id
+       JOIN events e ON e.room_nid = r.room_nid AND e.position = n.position AND e.ordinal = 0
+      WHERE e.type = 'm.room.member' AND e.state_key = $3 AND e.flags & 1 = 1`,
+    [query.rooms.map((room) => room.roomId), query.rooms.map((room) => room.position), query.userId],
+  )
 }

@@ -258,7 +258,7 @@ export class PeerRoom {
   /** Answers what another server asks about the room, which of its events it may know or not; and its joins, leaves and knocks. */
   serve(): this {
     const { peer } = this
-    const room = `(?:${[encodeURIComponent(this.roomId), encodeURI(this.roomId)].map(RegExp.escape).join('|')})`
+    const room = `(?:${[encodeURIComponent(this.roomId), encodeURI(this.roomId)].map((id) => id.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`)).join('|')})`
     const at = (method: string, path: string, handler: Parameters<TestPeer['handle']>[2]): void =>
       peer.handle(method, new RegExp(`^/_matrix/federation/${path.replace('ROOM', room)}$`), handler)
     at('POST', 'v1/get_missing_events/ROOM', ({ body = {} }) => {

@@ -133,9 +133,10 @@ function server(model: ProxyModel): string[] {
     '    proxy_next_upstream_tries 3;',
     '    proxy_next_upstream_timeout 20s;',
     '',
-    ...ERRORS_OF_PROXY.flatMap(({ statuses, name }) => [`    error_page ${statuses.join(' ')} @ganglion_${name};`]),
+    ...ERRORS_OF_PROXY.flatMap(({ statuses, name }) => [`    error_page ${statuses.join(' ')} /ganglion_${name};`]),
     ...ERRORS_OF_PROXY.flatMap(({ statuses, name, body }) => [
-      `    location @ganglion_${name} {`,
+      // A path, since a request whose own path could not be read can go to no named location.
+      `    location = /ganglion_${name} {`,
       '        internal;',
       '        default_type application/json;',
       '        add_header Access-Control-Allow-Origin * always;',

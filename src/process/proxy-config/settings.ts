@@ -8,6 +8,8 @@ export const OTHER_BODY_BYTES_MAX = 200 * 65_536
 /** What a proxy itself answers, in the words of the Matrix specification. */
 export const ERRORS_OF_PROXY: readonly { readonly statuses: readonly number[]; readonly name: string; readonly body: string }[] =
   [
+    // Such as a path with %00, which no process gets to see.
+    { statuses: [400], name: 'malformed', body: '{"errcode":"M_INVALID_PARAM","error":"The request is malformed"}' },
     { statuses: [404], name: 'unknown', body: '{"errcode":"M_UNRECOGNIZED","error":"Unrecognized request"}' },
     { statuses: [413], name: 'too_large', body: '{"errcode":"M_TOO_LARGE","error":"The request body is too large"}' },
     { statuses: [502, 503, 504], name: 'away', body: '{"errcode":"M_UNKNOWN","error":"The server is not available"}' },

@@ -5,7 +5,9 @@ import { DeviceLists } from '../services/encryption/device-lists.ts'
 import { KeyBackups } from '../services/encryption/key-backups.ts'
 import { KeyCounts } from '../services/encryption/key-counts.ts'
 import { KeyQuery } from '../services/encryption/key-query.ts'
+import { RemoteKeys } from '../services/encryption/remote-keys.ts'
 import { SignatureUpload } from '../services/encryption/signature-upload.ts'
+import type { FederationRequester } from '../services/federation/federation-client.ts'
 import { ToDeviceInbox } from '../services/to-device/to-device-inbox.ts'
 import { ToDeviceSender } from '../services/to-device/to-device-sender.ts'
 import { deleteDeviceKeys } from '../storage/tables/device-keys.ts'
@@ -32,10 +34,12 @@ export interface EncryptionServices {
 export function assembleEncryption(
   core: Core,
   accounts: Pick<AccountServices, 'caches' | 'devices' | 'deleteDeviceHooks'>,
+  deps: { readonly requests: FederationRequester },
 ): EncryptionServices {
   const { config, database, hub, clock, serverName, memberships, rateLimiter, background } = core
   const deviceLists = new DeviceLists({ database, hub, committer: core.committer('device_lists'), memberships })
   const keyCounts = new KeyCounts({ database, hub, cacheInvalidation: accounts.caches })
+  const remoteKeys = new RemoteKeys({ database, requests: deps.requests, memberships })
   const deviceKeys = new DeviceKeyStore({
     database,
     committer: core.committer('caches'),
@@ -43,6 +47,7 @@ export function assembleEncryption(
     keyCounts,
     clock,
     serverName,
+    remoteKeys,
   })
   const toDeviceInbox = new ToDeviceInbox({ database, hub })
   accounts.deleteDeviceHooks.push(deleteDeviceKeys)
@@ -51,7 +56,7 @@ export function assembleEncryption(
     keyCounts,
     deviceLists,
     toDeviceInbox,
-    keyQuery: new KeyQuery({ database, serverName }),
+    keyQuery: new KeyQuery({ database, serverName, remoteKeys }),
     crossSigning: new CrossSigning({ database, deviceLists }),
     signatureUpload: new SignatureUpload({ database, deviceLists }),
     keyBackups: new KeyBackups({ database }),

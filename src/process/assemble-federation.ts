@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { RpcFederationRelay, serveFederationRequests } from '../api/replication/federation-request.ts'
 import { IpRanges } from '../http/ip-ranges.ts'
 import { OutgoingClient } from '../http/outgoing-client.ts'
 import type { ServerName } from '../protocol/ids.ts'
@@ -19,6 +20,7 @@ import { WellKnownLookup } from '../services/federation/well-known-lookup.ts'
 import type { CacheInvalidation } from '../streams/cache-invalidation.ts'
 import { OperatorError } from '../util/operator-error.ts'
 import { readVersion } from '../util/version.ts'
+import type { Cluster } from './assemble-cluster.ts'
 import type { Core } from './assemble-core.ts'
 
 /** Talking to other servers: whom, how, and whether it is really them. */
@@ -35,7 +37,10 @@ export interface FederationServices {
 }
 
 /** Wires what talks to other servers. */
-export function assembleFederation(core: Core, deps: { readonly caches: CacheInvalidation }): FederationServices {
+export function assembleFederation(
+  core: Core,
+  deps: { readonly caches: CacheInvalidation; readonly cluster: Cluster },
+): FederationServices {
   const { config, database, clock, random, serverName, signingKey, signingKeys, background } = core
   const options = config.federation
   const tls = makeFederationTls(options)
@@ -64,7 +69,9 @@ export function assembleFederation(core: Core, deps: { readonly caches: CacheInv
     config: options.federation,
     isAllowed,
     isCertificateIgnored,
+    relay: makeRelay(deps.cluster),
   })
+  serveFederationRequests(deps.cluster.rpcServer, federationClient)
   const fetcher = new KeyFetcher({
     requests: federationClient,
     clock,
@@ -86,6 +93,17 @@ export function assembleFederation(core: Core, deps: { readonly caches: CacheInv
     isServerAllowed: isAllowed,
     stop: () => outgoing[Symbol.asyncDispose](),
   }
+}
+
+/** Who makes this process's requests to other servers, where it may not (option outbound_federation_restricted_to). */
+function makeRelay({ topology, members, rpcClient: rpc }: Cluster): RpcFederationRelay | undefined {
+  const via = topology.outboundFederationVia
+  if (via === undefined || via.includes(topology.instance)) return undefined
+  const candidates = (): readonly string[] => {
+    const live = via.filter((instance) => members.isLive(instance))
+    return live.length > 0 ? live : via
+  }
+  return new RpcFederationRelay({ rpc, candidates })
 }
 
 function makeWhitelist(whitelist: readonly string[] | undefined, own: ServerName): (serverName: ServerName) => boolean {

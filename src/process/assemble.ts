@@ -142,8 +142,8 @@ function linkAccounts(
 /** Every service, each with what it needs of the others. */
 function assembleServices(core: Core, cluster: Cluster) {
   const accounts = assembleAccounts(core)
-  const federation = assembleFederation(core, { caches: accounts.caches })
-  const encryption = assembleEncryption(core, accounts)
+  const federation = assembleFederation(core, { caches: accounts.caches, cluster })
+  const encryption = assembleEncryption(core, accounts, { requests: federation.federationClient })
   const media = assembleMedia(core)
   const userData = assembleUserData(core, { avatarPolicy: media.mediaRepository, cluster })
   const ephemeral = assembleEphemeral(core, cluster)

@@ -1,56 +1,24 @@
 import { describe, expect, it } from 'vitest'
-import type { JsonObject } from '../../src/protocol/json.ts'
-import type { TestClient } from '../kit/client.ts'
-import { foreignJoin, appendPastServices } from '../kit/foreign-members.ts'
-import { PeerAnswer, TestPeer } from '../kit/test-peer.ts'
-import type { PeerRequest } from '../kit/test-peer.ts'
+import { PeerRoom } from '../kit/peer-room.ts'
+import {
+  edusIn,
+  makeSharedRoom,
+  pdusIn,
+  QUICK_RETRIES,
+  SEND,
+  startReceivingPeer,
+  textsOf,
+  transactionsOf,
+  txnIdOf,
+  until,
+} from '../kit/receiving-peer.ts'
+import { PeerAnswer } from '../kit/test-peer.ts'
 import { TestServer } from '../kit/test-server.ts'
 
-const SEND = /^\/_matrix\/federation\/v1\/send\/([^/]+)$/
-
-/** Answers transactions like a server that takes everything. */
-function takeAll(peer: TestPeer): void {
-  peer.handle('PUT', SEND, () => ({ pdus: {} }))
-}
-
-function pdusOf(requests: readonly PeerRequest[]): JsonObject[] {
-  return requests.flatMap((request) => (request.body?.['pdus'] ?? []) as JsonObject[])
-}
-
-function edusOf(requests: readonly PeerRequest[], type: string): JsonObject[] {
-  const edus = requests.flatMap((request) => (request.body?.['edus'] ?? []) as JsonObject[])
-  return edus.filter((edu) => edu['edu_type'] === type).map((edu) => edu['content'] as JsonObject)
-}
-
-function bodies(pdus: readonly JsonObject[]): unknown[] {
-  return pdus.filter((pdu) => pdu['type'] === 'm.room.message').map((pdu) => (pdu['content'] as JsonObject)['body'])
-}
-
-/** Ids of transactions in the order of their first coming. */
-function txnIds(peer: TestPeer): string[] {
-  return peer.requestsTo(SEND).map((request) => decodeURIComponent(request.path.split('/').at(-1) ?? ''))
-}
-
-async function until(condition: () => boolean, timeoutMs = 15_000): Promise<void> {
-  const deadline = performance.now() + timeoutMs
-  while (!condition()) {
-    if (performance.now() > deadline) throw new Error('It did not come to pass')
-    await new Promise((resolve) => setTimeout(resolve, 20))
-  }
-}
-
-/** A public room of alice with a user of the peer in it. */
-async function makeSharedRoom(server: TestServer, alice: TestClient, peer: TestPeer): Promise<string> {
-  const roomId = await alice.createRoom({ preset: 'public_chat' })
-  await appendPastServices(server, roomId, [foreignJoin(`@bob:${peer.serverName}`)])
-  return roomId
-}
-
-describe('events for other servers', () => {
+describe('events for other servers', { timeout: 90_000 }, () => {
   it('come in order, once, fifty at a time at the most', async () => {
     await using server = await TestServer.start({ federation: true })
-    await using peer = await TestPeer.start()
-    takeAll(peer)
+    await using peer = await startReceivingPeer()
     const alice = await server.register('alice')
     const roomId = await makeSharedRoom(server, alice, peer)
     const sent: string[] = []
@@ -58,12 +26,135 @@ describe('events for other servers', () => {
       sent.push(`message ${index}`)
       await alice.sendText(roomId, `message ${index}`)
     }
-    await until(() => bodies(pdusOf(peer.requestsTo(SEND))).length >= 60)
-    expect(bodies(pdusOf(peer.requestsTo(SEND)))).toEqual(sent)
-    for (const request of peer.requestsTo(SEND)) {
-      expect((request.body?.['pdus'] as unknown[]).length).toBeLessThanOrEqual(50)
+    await until(() => textsOf(pdusIn(transactionsOf(peer))).length >= 60)
+    expect(textsOf(pdusIn(transactionsOf(peer)))).toEqual(sent)
+    for (const request of transactionsOf(peer)) {
+      expect(pdusIn([request]).length).toBeLessThanOrEqual(50)
       expect(request.body).toMatchObject({ origin: server.serverName })
     }
-    expect(new Set(txnIds(peer)).size).toBe(txnIds(peer).length)
+    const ids = transactionsOf(peer).map(txnIdOf)
+    expect(new Set(ids).size).toBe(ids.length)
+  })
+
+  it('go only to who was in the room then; who is sent away is told', async () => {
+    await using server = await TestServer.start({ federation: true })
+    await using peer = await startReceivingPeer()
+    const alice = await server.register('alice')
+    const roomId = await makeSharedRoom(server, alice, peer)
+    const otherRoomId = await alice.createRoom({ preset: 'public_chat' })
+    await alice.sendText(otherRoomId, 'not for you')
+    await alice.sendText(roomId, 'for you')
+    await alice.kick(roomId, `@bob:${peer.serverName}`)
+    await alice.sendText(roomId, 'not for you any more')
+    await alice.invite(otherRoomId, `@bob:${peer.serverName}`).catch(() => undefined)
+    await until(() => pdusIn(transactionsOf(peer)).some((pdu) => pdu['type'] === 'm.room.member'))
+    const pdus = pdusIn(transactionsOf(peer))
+    expect(textsOf(pdus)).toEqual(['for you'])
+    expect(pdus.find((pdu) => pdu['type'] === 'm.room.member')).toMatchObject({
+      state_key: `@bob:${peer.serverName}`,
+      content: { membership: 'leave' },
+    })
+  })
+
+  it('in a transaction that was not taken come again with the same id after a restart, and the rest after them', async () => {
+    await using server = await TestServer.start({ federation: true, config: QUICK_RETRIES })
+    await using peer = await startReceivingPeer()
+    const alice = await server.register('alice')
+    const roomId = await makeSharedRoom(server, alice, peer)
+    peer.handle('PUT', SEND, () => new PeerAnswer(502, '<html>'))
+    await alice.sendText(roomId, 'first')
+    await until(() => transactionsOf(peer).length > 0)
+    await alice.sendText(roomId, 'second')
+    await server.stop()
+    const before = transactionsOf(peer).length
+    peer.handle('PUT', SEND, () => ({ pdus: {} }))
+    await server.startAgain()
+    await until(() => textsOf(pdusIn(transactionsOf(peer).slice(before))).includes('second'))
+    const [again, ...rest] = transactionsOf(peer).slice(before)
+    const [first] = transactionsOf(peer)
+    if (!first || !again) throw new Error('There were no transactions')
+    expect(txnIdOf(again)).toBe(txnIdOf(first))
+    expect(again.body?.['pdus']).toEqual(first.body?.['pdus'])
+    expect(again.body?.['origin_server_ts']).toBe(first.body?.['origin_server_ts'])
+    expect(textsOf(pdusIn(rest))).toEqual(['second'])
+  })
+
+  it('of an outage come as the newest of each room; messages to devices come all, once, in order', async () => {
+    await using server = await TestServer.start({ federation: true, config: QUICK_RETRIES })
+    await using peer = await startReceivingPeer()
+    const bob = `@bob:${peer.serverName}`
+    const alice = await server.register('alice')
+    const roomId = await makeSharedRoom(server, alice, peer)
+    await alice.sendText(roomId, 'before')
+    await until(() => textsOf(pdusIn(transactionsOf(peer))).length === 1)
+    await peer.stop()
+    for (let index = 0; index < 120; index++) await alice.sendText(roomId, `${index}`)
+    for (let index = 0; index < 30; index++) {
+      const body = { messages: { [bob]: { DEVICE: { number: index } } } }
+      await alice.put(`/_matrix/client/v3/sendToDevice/m.test/${index}`, body)
+      // Tried again, it is still the same message.
+      if (index % 10 === 0) await alice.put(`/_matrix/client/v3/sendToDevice/m.test/${index}`, body)
+    }
+    const seen = transactionsOf(peer).length
+    await peer.startAgain()
+    const later = () => transactionsOf(peer).slice(seen)
+    await until(() => textsOf(pdusIn(later())).includes('119'))
+    await until(() => edusIn(later(), 'm.direct_to_device').length >= 30)
+    // What was on its way when it went down, and then the newest.
+    expect(textsOf(pdusIn(later())).length).toBeLessThan(100)
+    const messages = edusIn(later(), 'm.direct_to_device')
+    expect(messages.map((content) => content['messages'])).toEqual(
+      Array.from({ length: 30 }, (_, number) => ({ [bob]: { DEVICE: { number } } })),
+    )
+    expect(new Set(messages.map((content) => content['message_id'])).size).toBe(30)
+    expect(messages[0]).toMatchObject({ sender: alice.userId, type: 'm.test' })
+  })
+
+  it('come as soon as a peer in back-off is heard from', async () => {
+    const federation = { ...QUICK_RETRIES.federation, destination_min_retry_interval: '1h', destination_max_retry_interval: '1h' }
+    await using server = await TestServer.start({ federation: true, config: { federation } })
+    await using peer = await startReceivingPeer()
+    const alice = await server.register('alice')
+    const roomId = await makeSharedRoom(server, alice, peer)
+    peer.handle('PUT', SEND, () => new PeerAnswer(503, {}))
+    await alice.sendText(roomId, 'one')
+    await until(() => transactionsOf(peer).length >= 2)
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    const refused = transactionsOf(peer).length
+    await alice.sendText(roomId, 'two')
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    expect(transactionsOf(peer).length).toBe(refused)
+    peer.handle('PUT', SEND, () => ({ pdus: {} }))
+    await peer.request(server, 'GET', `/_matrix/federation/v1/query/profile?user_id=${encodeURIComponent(alice.userId)}`)
+    await until(() => textsOf(pdusIn(transactionsOf(peer).slice(refused))).includes('two'))
+    expect(textsOf(pdusIn(transactionsOf(peer).slice(refused)))).toEqual(['one', 'two'])
+  })
+
+  it('do not wait for ever behind one that the peer does not take', async () => {
+    await using server = await TestServer.start({ federation: true, config: QUICK_RETRIES })
+    await using peer = await startReceivingPeer()
+    const alice = await server.register('alice')
+    const roomId = await makeSharedRoom(server, alice, peer)
+    peer.handle('PUT', SEND, (request) =>
+      textsOf(pdusIn([request])).includes('poison') ? new PeerAnswer(400, { errcode: 'M_BAD_JSON', error: 'No' }) : { pdus: {} },
+    )
+    for (const text of ['one', 'poison', 'two', 'three']) await alice.sendText(roomId, text)
+    await until(() => textsOf(pdusIn(transactionsOf(peer))).includes('three'), 40_000)
+    const taken = transactionsOf(peer).filter((request) => !textsOf(pdusIn([request])).includes('poison'))
+    expect(textsOf(pdusIn(taken))).toEqual(['one', 'two', 'three'])
+  })
+
+  it('that joined through this server are told to the others, but not to the one who joined', async () => {
+    await using server = await TestServer.start({ federation: true })
+    await using peer = await startReceivingPeer()
+    await using joining = await startReceivingPeer()
+    const alice = await server.register('alice')
+    const roomId = await makeSharedRoom(server, alice, peer)
+    const carol = `@carol:${joining.serverName}`
+    await PeerRoom.join(joining, server, roomId, carol)
+    await until(() => pdusIn(transactionsOf(peer)).some((pdu) => pdu['state_key'] === carol))
+    await alice.sendText(roomId, 'welcome')
+    await until(() => textsOf(pdusIn(transactionsOf(joining))).length === 1)
+    expect(pdusIn(transactionsOf(joining)).map((pdu) => pdu['type'])).toEqual(['m.room.message'])
   })
 })

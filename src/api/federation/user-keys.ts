@@ -16,8 +16,8 @@ export const claimUserEncryptionKeys = federationEndpoint({
     one_time_keys: Type.Object({}, { additionalProperties: Type.Object({}, { additionalProperties: Type.String() }) }),
   }),
   async handler({ body }, ctx) {
-    const { keys } = await ctx.deviceKeys.claim(listClaims(body.one_time_keys as Record<string, Record<string, string>>))
-    return { one_time_keys: nestKeys(keys) }
+    const claims = listClaims(body.one_time_keys as Record<string, Record<string, string>>)
+    return { one_time_keys: nestKeys(await ctx.deviceKeys.claim(claims)) }
   },
 })
 

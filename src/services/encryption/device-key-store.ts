@@ -1,5 +1,5 @@
 import { MatrixError } from '../../protocol/errors.ts'
-import { serverNameOf } from '../../protocol/ids.ts'
+import { isValidUserId, serverNameOf } from '../../protocol/ids.ts'
 import type { DeviceId, ServerName, UserId } from '../../protocol/ids.ts'
 import type { JsonObject } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
@@ -14,29 +14,23 @@ import { KEY_COUNTS_CACHE, keyCountsKey } from './key-counts.ts'
 import type { KeyCounts } from './key-counts.ts'
 import { parseKeyUpload } from './key-upload.ts'
 import type { KeyUpload } from './key-upload.ts'
+import type { RemoteFailures, RemoteKeys } from './remote-keys.ts'
 
 const CLAIMS_MAX = 10_000
 const ONE_TIME_KEYS_PER_DEVICE_MAX = 5000
 /** A client whose upload was answered too late may repeat it when it is started again, much later. */
 const CLAIMED_KEY_RETENTION_MS = 30 * 24 * 3600 * 1000
 
-/** Who failed us, by server name: what /keys/query and /keys/claim say in `failures`. */
-export type RemoteFailures = Record<string, { readonly errcode: string; readonly error: string }>
-
-/** Splits users into ours and, by server, those that can not be reached: other servers are not asked yet. */
-export function splitByServer(
-  userIds: Iterable<UserId>,
-  ownServer: ServerName,
-): { local: Set<UserId>; failures: RemoteFailures } {
+/** Splits users into ours and those of other servers. */
+export function splitByServer(userIds: Iterable<UserId>, ownServer: ServerName): { local: Set<UserId>; remote: UserId[] } {
   const local = new Set<UserId>()
-  const failures: [string, { errcode: string; error: string }][] = []
+  const remote: UserId[] = []
   for (const userId of userIds) {
     const serverName = serverNameOf(userId)
     if (serverName === ownServer) local.add(userId)
-    else if (serverName !== undefined)
-      failures.push([serverName, { errcode: 'M_UNKNOWN', error: 'The server can not be reached' }])
+    else if (serverName !== undefined) remote.push(userId)
   }
-  return { local, failures: Object.fromEntries(failures) }
+  return { local, remote }
 }
 
 /** Takes in devices' keys and hands one-time keys out, each once on all processes. Promise P6. */
@@ -47,6 +41,7 @@ export class DeviceKeyStore {
   readonly #keyCounts: KeyCounts
   readonly #clock: Clock
   readonly #serverName: ServerName
+  readonly #remoteKeys: RemoteKeys
 
   constructor(deps: {
     database: Database
@@ -55,6 +50,7 @@ export class DeviceKeyStore {
     keyCounts: KeyCounts
     clock: Clock
     serverName: ServerName
+    remoteKeys: RemoteKeys
   }) {
     this.#database = deps.database
     this.#committer = deps.committer
@@ -62,6 +58,7 @@ export class DeviceKeyStore {
     this.#keyCounts = deps.keyCounts
     this.#clock = deps.clock
     this.#serverName = deps.serverName
+    this.#remoteKeys = deps.remoteKeys
   }
 
   /**
@@ -111,12 +108,24 @@ export class DeviceKeyStore {
       throw new MatrixError('M_INVALID_PARAM', `One-time key ${conflicts[0]} already exists with another value`)
   }
 
-  /** Hands out one key for each claim that can be met; of users here only. Spec: POST /keys/claim. */
-  async claim(claims: readonly KeyClaim[]): Promise<{ keys: ClaimedKey[]; failures: RemoteFailures }> {
+  /** Hands out one key for each claim that can be met, of users here only. Spec: POST /user/keys/claim. */
+  async claim(claims: readonly KeyClaim[]): Promise<ClaimedKey[]> {
     if (claims.length > CLAIMS_MAX) throw new MatrixError('M_TOO_LARGE', `At most ${CLAIMS_MAX} keys can be claimed at once`)
-    const { local, failures } = splitByServer(new Set(claims.map((claim) => claim.userId)), this.#serverName)
-    const wanted = claims.filter((claim) => local.has(claim.userId))
-    return { keys: wanted.length === 0 ? [] : await this.#claimHere(wanted), failures }
+    const wanted = claims.filter((claim) => serverNameOf(claim.userId) === this.#serverName)
+    return wanted.length === 0 ? [] : this.#claimHere(wanted)
+  }
+
+  /** The same for a client, with those of users of other servers, which have `timeoutMs` to answer. Spec: POST /keys/claim. */
+  async claimAnywhere(
+    claims: readonly KeyClaim[],
+    timeoutMs: number | undefined,
+  ): Promise<{ keys: ClaimedKey[]; failures: RemoteFailures }> {
+    const remote = claims.filter(({ userId }) => isValidUserId(userId) && serverNameOf(userId) !== this.#serverName)
+    const [keys, foreign] = await Promise.all([
+      this.claim(claims),
+      remote.length === 0 ? { keys: [], failures: {} } : this.#remoteKeys.claim(remote, timeoutMs),
+    ])
+    return { keys: [...keys, ...foreign.keys], failures: foreign.failures }
   }
 
   async #claimHere(claims: readonly KeyClaim[]): Promise<ClaimedKey[]> {

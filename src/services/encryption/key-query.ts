@@ -1,6 +1,7 @@
 import { MatrixError } from '../../protocol/errors.ts'
 import { isValidUserId } from '../../protocol/ids.ts'
 import type { DeviceId, ServerName, UserId } from '../../protocol/ids.ts'
+import { isJsonObject } from '../../protocol/json.ts'
 import type { JsonObject } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
 import { getCrossSigningKeys, getKeySignatures } from '../../storage/tables/cross-signing.ts'
@@ -9,7 +10,7 @@ import { getDeviceKeysOfUsers } from '../../storage/tables/device-keys.ts'
 import type { DeviceKeysRow } from '../../storage/tables/device-keys.ts'
 import { getActiveUsers } from '../../storage/tables/users.ts'
 import { splitByServer } from './device-key-store.ts'
-import type { RemoteFailures } from './device-key-store.ts'
+import type { RemoteFailures, RemoteKeys } from './remote-keys.ts'
 import { SignatureIndex } from './signatures.ts'
 
 const USERS_PER_QUERY_MAX = 10_000
@@ -29,32 +30,60 @@ export interface KeyQueryResult {
 export class KeyQuery {
   readonly #database: Database
   readonly #serverName: ServerName
+  readonly #remoteKeys: RemoteKeys
 
-  constructor(deps: { database: Database; serverName: ServerName }) {
+  constructor(deps: { database: Database; serverName: ServerName; remoteKeys: RemoteKeys }) {
     this.#database = deps.database
+    this.#remoteKeys = deps.remoteKeys
     this.#serverName = deps.serverName
   }
 
   /**
-   * The keys of the users, of all their devices or of the named ones; with the signatures that the viewer may see: the owners'
-   * and its
-   * own. Users who do not exist are absent; malformed ids too. Spec: POST /keys/query.
+   * The keys of the users, of all their devices or of the named ones; with the signatures that the viewer may see: the owners' and its
+   * own. Users who do not exist are absent; malformed ids too. Other servers have `timeoutMs` to answer. Spec: POST /keys/query.
    */
-  async query(viewerId: UserId, wanted: ReadonlyMap<string, readonly string[]>): Promise<KeyQueryResult> {
+  async query(viewerId: UserId, wanted: ReadonlyMap<string, readonly string[]>, timeoutMs?: number): Promise<KeyQueryResult> {
     if (wanted.size > USERS_PER_QUERY_MAX)
       throw new MatrixError('M_TOO_LARGE', `The keys of at most ${USERS_PER_QUERY_MAX} users can be asked for`)
-    const { local, failures } = splitByServer([...wanted.keys()].filter(isValidUserId), this.#serverName)
-    const { deviceKeys, crossSigningKeys, signatures } = await this.#read([...local], wanted, viewerId)
+    const { local, remote } = splitByServer([...wanted.keys()].filter(isValidUserId), this.#serverName)
+    const [own, foreign] = await Promise.all([
+      this.#read([...local], wanted, viewerId),
+      remote.length === 0 ? NOTHING : this.#readRemote(remote, wanted, { viewerId, timeoutMs }),
+    ])
+    const { deviceKeys, crossSigningKeys, signatures } = own
     return {
-      device_keys: deviceKeys,
-      failures,
-      master_keys: collectKeys(crossSigningKeys, 'master', signatures),
-      self_signing_keys: collectKeys(crossSigningKeys, 'self_signing', signatures),
+      device_keys: { ...deviceKeys, ...foreign.device_keys },
+      failures: foreign.failures,
+      master_keys: { ...collectKeys(crossSigningKeys, 'master', signatures), ...foreign.master_keys },
+      self_signing_keys: { ...collectKeys(crossSigningKeys, 'self_signing', signatures), ...foreign.self_signing_keys },
       user_signing_keys: collectKeys(
         crossSigningKeys.filter((row) => row.userId === viewerId),
         'user_signing',
         signatures,
       ),
+    }
+  }
+
+  /** Keys of other servers' users, with the viewer's own signatures on them. */
+  async #readRemote(
+    userIds: readonly UserId[],
+    wanted: ReadonlyMap<string, readonly string[]>,
+    { viewerId, timeoutMs }: { readonly viewerId: UserId; readonly timeoutMs: number | undefined },
+  ): Promise<Omit<KeyQueryResult, 'user_signing_keys'>> {
+    const [{ keys, failures }, signatureRows] = await Promise.all([
+      this.#remoteKeys.query(new Map(userIds.map((userId) => [userId, wanted.get(userId) ?? []])), timeoutMs),
+      getKeySignatures(this.#database, userIds, viewerId),
+    ])
+    const signatures = new SignatureIndex(signatureRows)
+    const masterKeys = [...keys.masterKeys].map(([userId, key]): [UserId, JsonObject] => [
+      userId,
+      signatures.merge(key, { userId, keyId: publicKeyOf(key) }),
+    ])
+    return {
+      device_keys: Object.fromEntries([...keys.devices].map(([userId, devices]) => [userId, Object.fromEntries(devices)])),
+      failures,
+      master_keys: Object.fromEntries(masterKeys),
+      self_signing_keys: Object.fromEntries(keys.selfSigningKeys),
     }
   }
 
@@ -98,6 +127,19 @@ export class KeyQuery {
     const shown = options.showsNames ? rows : rows.map((row) => ({ ...row, displayName: null }))
     return { deviceKeys: collectDevices(active, shown, signatures), crossSigningKeys, signatures }
   }
+}
+
+const NOTHING: Omit<KeyQueryResult, 'user_signing_keys'> = {
+  device_keys: {},
+  failures: {},
+  master_keys: {},
+  self_signing_keys: {},
+}
+
+/** The public part of a cross-signing key. */
+function publicKeyOf(key: JsonObject): string {
+  const keys = key['keys']
+  return isJsonObject(keys) ? String(Object.values(keys)[0] ?? '') : ''
 }
 
 function isWanted(deviceIds: readonly string[] | undefined, deviceId: DeviceId): boolean {

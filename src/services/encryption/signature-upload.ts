@@ -10,6 +10,7 @@ import type { Database } from '../../storage/database.ts'
 import { getCrossSigningKeys, getKeySignatures, upsertKeySignatures } from '../../storage/tables/cross-signing.ts'
 import type { CrossSigningKeyRow, CrossSigningUsage, KeySignatureRow } from '../../storage/tables/cross-signing.ts'
 import { getDeviceKeysOfUsers } from '../../storage/tables/device-keys.ts'
+import { getRemoteCrossSigningKeys } from '../../storage/tables/remote-devices.ts'
 import { isSameSignedContent, parseCrossSigningKey } from './cross-signing.ts'
 import type { CrossSigningKey } from './cross-signing.ts'
 import type { DeviceLists } from './device-lists.ts'
@@ -53,14 +54,15 @@ export class SignatureUpload {
     const items = parseItems(body)
     if (items.length === 0) return {}
     const targets = [...new Set([userId, ...items.map((item) => item.targetUserId).filter(isValidUserId)])]
-    const [crossSigning, devices, present] = await Promise.all([
+    const [crossSigning, remoteKeys, devices, present] = await Promise.all([
       getCrossSigningKeys(this.#database, targets),
+      getRemoteCrossSigningKeys(this.#database, targets),
       getDeviceKeysOfUsers(this.#database, [userId]),
       getKeySignatures(this.#database, targets, userId),
     ])
     const known: KnownKeys = {
       userId,
-      crossSigning,
+      crossSigning: [...crossSigning, ...remoteKeys],
       devices: new Map(devices.map((row) => [row.deviceId, JSON.parse(row.keysJson) as JsonObject])),
     }
     const failures = new Map<string, [string, { errcode: Errcode; error: string }][]>()

@@ -56,6 +56,22 @@ export interface FederationStream {
   readonly body: Readable
 }
 
+/** What a server pointed us to. */
+export interface FederationUrlRequest {
+  readonly destination: ServerName
+  readonly url: string
+  readonly timeoutMs?: number
+  readonly bytesMax: number
+  readonly signal?: AbortSignal
+}
+
+/** Makes the requests of a process that may not connect to other servers itself; the methods are those of FederationClient. */
+export interface FederationRelay {
+  request(options: FederationRequest): Promise<unknown>
+  requestStream(options: FederationRequest): Promise<FederationStream>
+  fetchUrl(options: FederationUrlRequest): Promise<FederationStream>
+}
+
 /** Sends requests to other servers, from this process or through one that may. */
 export interface FederationRequester {
   /** Returns the parsed body of a 2xx answer. `T` is a wish: nothing of it is checked. Throws FederationRequestError. */
@@ -76,6 +92,7 @@ export class FederationClient implements FederationRequester {
   readonly #config: FederationConfig['federation']
   readonly #isAllowed: (serverName: ServerName) => boolean
   readonly #isCertificateIgnored: (hostname: string) => boolean
+  readonly #relay: FederationRelay | undefined
 
   constructor(deps: {
     serverName: ServerName
@@ -88,6 +105,8 @@ export class FederationClient implements FederationRequester {
     /** `federation_domain_whitelist`. */
     isAllowed: (serverName: ServerName) => boolean
     isCertificateIgnored: (hostname: string) => boolean
+    /** Option outbound_federation_restricted_to: this process does not connect itself. */
+    relay?: FederationRelay | undefined
   }) {
     this.#serverName = deps.serverName
     this.#signingKey = deps.signingKey
@@ -98,16 +117,19 @@ export class FederationClient implements FederationRequester {
     this.#config = deps.config
     this.#isAllowed = deps.isAllowed
     this.#isCertificateIgnored = deps.isCertificateIgnored
+    this.#relay = deps.relay
   }
 
   /** Returns the parsed body of a 2xx answer. `T` is a wish: nothing of it is checked. */
   async request<T = unknown>(options: FederationRequest): Promise<T> {
+    if (this.#relay) return (await this.#relay.request(options)) as T
     const answer = await this.#exchange(options, async (request) => checkStatus(options, await this.#outgoing.request(request)))
     return parseAnswer(options.destination, answer.bytes) as T
   }
 
   /** Returns a 2xx answer as soon as its headers are there. Redirects are followed, without our signature: media may be elsewhere. */
   async requestStream(options: FederationRequest): Promise<FederationStream> {
+    if (this.#relay) return this.#relay.requestStream(options)
     return this.#exchange(options, async (request) => {
       const stream = await this.#outgoing.requestStream({ ...request, redirectsMax: REDIRECTS_MAX })
       if (stream.status >= 200 && stream.status < 300) return stream
@@ -118,13 +140,8 @@ export class FederationClient implements FederationRequester {
   }
 
   /** Fetches what a server pointed us to (media in other places): https only, unsigned. Returns a 2xx answer. */
-  async fetchUrl(options: {
-    readonly destination: ServerName
-    readonly url: string
-    readonly timeoutMs?: number
-    readonly bytesMax: number
-    readonly signal?: AbortSignal
-  }): Promise<FederationStream> {
+  async fetchUrl(options: FederationUrlRequest): Promise<FederationStream> {
+    if (this.#relay) return this.#relay.fetchUrl(options)
     const { destination, timeoutMs = this.#config.clientTimeoutMs, url, bytesMax, signal } = options
     try {
       const stream = await this.#outgoing.requestStream({ url, timeoutMs, bytesMax, signal, redirectsMax: REDIRECTS_MAX })

@@ -44,7 +44,8 @@ export const queryKeys = clientEndpoint({
   bodyBytesMax: BODY_BYTES_MAX,
   body: Type.Object({ timeout, device_keys: Type.Object({}, { additionalProperties: Type.Array(Type.String()) }) }),
   async handler({ body, requester }, ctx) {
-    return ctx.keyQuery.query(requester.userId, new Map(Object.entries(body.device_keys as Record<string, string[]>)))
+    const wanted = new Map(Object.entries(body.device_keys as Record<string, string[]>))
+    return ctx.keyQuery.query(requester.userId, wanted, body.timeout)
   },
 })
 
@@ -62,9 +63,8 @@ export const claimKeys = clientEndpoint({
     one_time_keys: Type.Object({}, { additionalProperties: Type.Object({}, { additionalProperties: Type.String() }) }),
   }),
   async handler({ body }, ctx) {
-    const { keys, failures } = await ctx.deviceKeys.claim(
-      listClaims(body.one_time_keys as Record<string, Record<string, string>>),
-    )
+    const claims = listClaims(body.one_time_keys as Record<string, Record<string, string>>)
+    const { keys, failures } = await ctx.deviceKeys.claimAnywhere(claims, body.timeout)
     return { one_time_keys: nestKeys(keys), failures }
   },
 })

@@ -160,7 +160,8 @@ export class DestinationSender {
   async #succeed(transaction: OutgoingTransaction, answer: unknown): Promise<void> {
     const { destination, transactions, logger } = this.#deps
     await transactions.finish(destination, transaction)
-    this.#isBehind = false
+    // What came after a repeated transaction is not looked through yet.
+    if (!transaction.isRepeated) this.#isBehind = false
     this.#refusals = 0
     this.#limits = {
       pdus: Math.min(FULL_TRANSACTION.pdus, this.#limits.pdus * 2),

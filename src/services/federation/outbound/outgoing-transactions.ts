@@ -42,6 +42,8 @@ export interface OutgoingTransaction {
   readonly ephemeral: readonly EphemeralItem[]
   /** It is repeated as it is when it fails; else what is in it may be lost. */
   readonly isStored: boolean
+  /** It was made for an earlier try, or by an earlier process. */
+  readonly isRepeated: boolean
 }
 
 /** Makes transactions of what waits for destinations. What must arrive is stored with the transaction's id before it is sent. */
@@ -99,7 +101,7 @@ export class OutgoingTransactions {
     }
     const pdus = sendable.map(toPdu)
     const edus = [...queuedEdus.map(toEdu), ...ephemeralEdus]
-    return { txnId, createdTsMs: nowMs, pdus, edus, ephemeral: items, isStored }
+    return { txnId, createdTsMs: nowMs, pdus, edus, ephemeral: items, isStored, isRepeated: false }
   }
 
   /** The destination has taken it. */
@@ -124,6 +126,7 @@ export class OutgoingTransactions {
       edus: [...edus.map(toEdu), ...further],
       ephemeral: [],
       isStored: true,
+      isRepeated: true,
     }
   }
 

@@ -25,6 +25,7 @@ import { assembleFederationRemote } from './assemble-federation-remote.ts'
 import { assembleMedia } from './assemble-media.ts'
 import { assemblePush } from './assemble-push.ts'
 import type { PushServices } from './assemble-push.ts'
+import { assemblePushSending } from './assemble-push-sending.ts'
 import { assembleRoomDirectory } from './assemble-room-directory.ts'
 import { assembleRoomReading } from './assemble-room-reading.ts'
 import { assembleRoomWriting } from './assemble-room-writing.ts'
@@ -113,6 +114,7 @@ export function assemble(deps: {
       services.outbound.stop()
       await accounts.stop()
       await background.drain()
+      await services.pushSending.stop()
       await federation.stop()
       await rooms.drain()
       await cluster.stop()
@@ -168,6 +170,11 @@ function assembleServices(core: Core, cluster: Cluster) {
   const { remoteMemberships } = remote
   const writing = assembleRoomWriting(core, { writer, directory, remoteMemberships, userData, accounts, push })
   const outbound = assembleFederationOutbound(core, { cluster, federation, encryption })
+  const pushSending = assemblePushSending(core, {
+    cluster,
+    push,
+    getIgnoredUsers: (userId) => userData.accountData.getIgnoredUsers(userId),
+  })
   const syncSources: SyncSources = {
     accountData: userData.accountData,
     pushRules: push.pushRules,
@@ -196,6 +203,7 @@ function assembleServices(core: Core, cluster: Cluster) {
     federationReads,
     remote,
     outbound,
+    pushSending,
     inbound,
     sync,
     slidingSync,

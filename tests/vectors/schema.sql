@@ -20,6 +20,26 @@ CREATE TABLE account_data (
   position bigint NOT NULL
 );
 
+CREATE TABLE appservice_published_rooms (
+  appservice_id text NOT NULL,
+  network_id text NOT NULL,
+  room_id text NOT NULL
+);
+
+CREATE TABLE appservice_state (
+  appservice_id text NOT NULL,
+  last_txn_id bigint NOT NULL DEFAULT 0,
+  retry_ms integer NOT NULL DEFAULT 0,
+  retry_at_ts_ms bigint NOT NULL DEFAULT 0
+);
+
+CREATE TABLE appservice_transactions (
+  appservice_id text NOT NULL,
+  txn_id bigint NOT NULL,
+  body text NOT NULL,
+  created_ts_ms bigint NOT NULL
+);
+
 CREATE TABLE cache_invalidations (
   position bigint NOT NULL,
   cache text NOT NULL,
@@ -366,6 +386,18 @@ CREATE TABLE published_rooms (
   published_ts_ms bigint NOT NULL
 );
 
+CREATE TABLE push_queue (
+  seq bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  pusher_id bigint NOT NULL,
+  shard smallint NOT NULL,
+  position bigint NOT NULL,
+  event_id text,
+  room_id text,
+  thread_id text NOT NULL DEFAULT ''::text,
+  is_highlight boolean NOT NULL DEFAULT false,
+  queued_ts_ms bigint NOT NULL
+);
+
 CREATE TABLE push_rules (
   user_id text NOT NULL,
   rules text NOT NULL,
@@ -385,7 +417,12 @@ CREATE TABLE pushers (
   data text NOT NULL,
   device_id text,
   created_ts_ms bigint NOT NULL,
-  position bigint NOT NULL
+  position bigint NOT NULL,
+  from_pos bigint NOT NULL DEFAULT 0,
+  failing_since_ts_ms bigint,
+  retry_ms integer NOT NULL DEFAULT 0,
+  retry_at_ts_ms bigint NOT NULL DEFAULT 0,
+  last_badge integer
 );
 
 CREATE TABLE receipts (
@@ -445,6 +482,31 @@ CREATE TABLE remote_devices (
   display_name_json text
 );
 
+CREATE TABLE remote_media (
+  origin text NOT NULL,
+  media_id text NOT NULL,
+  file_id text NOT NULL,
+  size_bytes bigint NOT NULL,
+  content_type text NOT NULL,
+  upload_name text,
+  sha256 bytea NOT NULL,
+  created_ts_ms bigint NOT NULL,
+  last_access_ts_ms bigint NOT NULL,
+  is_authenticated boolean NOT NULL,
+  quarantined_by text
+);
+
+CREATE TABLE remote_media_thumbnails (
+  origin text NOT NULL,
+  media_id text NOT NULL,
+  width integer NOT NULL,
+  height integer NOT NULL,
+  method text NOT NULL,
+  is_animated boolean NOT NULL,
+  content_type text NOT NULL,
+  size_bytes bigint NOT NULL
+);
+
 CREATE TABLE role_lease (
   role text NOT NULL,
   holder text NOT NULL,
@@ -501,6 +563,28 @@ CREATE TABLE server_keys (
   source text NOT NULL,
   fetched_ts_ms bigint NOT NULL,
   response text NOT NULL
+);
+
+CREATE TABLE sliding_sync_connections (
+  connection_nid bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  user_id text NOT NULL,
+  device_id text NOT NULL,
+  conn_id text NOT NULL,
+  base_position bigint NOT NULL,
+  last_used_ts_ms bigint NOT NULL
+);
+
+CREATE TABLE sliding_sync_required_states (
+  connection_nid bigint NOT NULL,
+  digest text NOT NULL,
+  required_state text NOT NULL
+);
+
+CREATE TABLE sliding_sync_rooms (
+  connection_nid bigint NOT NULL,
+  generation bigint NOT NULL,
+  room_id text NOT NULL,
+  told text NOT NULL
 );
 
 CREATE TABLE state_intervals (
@@ -609,6 +693,12 @@ ALTER TABLE access_tokens ADD UNIQUE (token_hash);
 
 ALTER TABLE account_data ADD PRIMARY KEY (user_id, room_id, type);
 
+ALTER TABLE appservice_published_rooms ADD PRIMARY KEY (appservice_id, network_id, room_id);
+
+ALTER TABLE appservice_state ADD PRIMARY KEY (appservice_id);
+
+ALTER TABLE appservice_transactions ADD PRIMARY KEY (appservice_id, txn_id);
+
 ALTER TABLE cache_invalidations ADD PRIMARY KEY ("position");
 
 ALTER TABLE consumer_cursor ADD PRIMARY KEY (consumer, shard, stream, lane);
@@ -695,6 +785,10 @@ ALTER TABLE profile_fields ADD PRIMARY KEY (user_id, name);
 
 ALTER TABLE published_rooms ADD PRIMARY KEY (room_id);
 
+ALTER TABLE push_queue ADD FOREIGN KEY (pusher_id) REFERENCES pushers(pusher_id) ON DELETE CASCADE;
+
+ALTER TABLE push_queue ADD PRIMARY KEY (seq);
+
 ALTER TABLE push_rules ADD PRIMARY KEY (user_id);
 
 ALTER TABLE pushers ADD PRIMARY KEY (pusher_id);
@@ -717,6 +811,12 @@ ALTER TABLE remote_device_lists ADD PRIMARY KEY (user_id);
 
 ALTER TABLE remote_devices ADD PRIMARY KEY (user_id, device_id);
 
+ALTER TABLE remote_media ADD PRIMARY KEY (origin, media_id);
+
+ALTER TABLE remote_media_thumbnails ADD FOREIGN KEY (origin, media_id) REFERENCES remote_media(origin, media_id) ON DELETE CASCADE;
+
+ALTER TABLE remote_media_thumbnails ADD PRIMARY KEY (origin, media_id, width, height, method, is_animated);
+
 ALTER TABLE role_lease ADD PRIMARY KEY (role);
 
 ALTER TABLE room_aliases ADD PRIMARY KEY (alias);
@@ -734,6 +834,18 @@ ALTER TABLE rooms ADD UNIQUE (room_id);
 ALTER TABLE schema_migrations ADD PRIMARY KEY (file);
 
 ALTER TABLE server_keys ADD PRIMARY KEY (server_name, key_id);
+
+ALTER TABLE sliding_sync_connections ADD PRIMARY KEY (connection_nid);
+
+ALTER TABLE sliding_sync_connections ADD UNIQUE (user_id, device_id, conn_id);
+
+ALTER TABLE sliding_sync_required_states ADD FOREIGN KEY (connection_nid) REFERENCES sliding_sync_connections(connection_nid) ON DELETE CASCADE;
+
+ALTER TABLE sliding_sync_required_states ADD PRIMARY KEY (connection_nid, digest);
+
+ALTER TABLE sliding_sync_rooms ADD FOREIGN KEY (connection_nid) REFERENCES sliding_sync_connections(connection_nid) ON DELETE CASCADE;
+
+ALTER TABLE sliding_sync_rooms ADD PRIMARY KEY (connection_nid, generation, room_id);
 
 ALTER TABLE state_intervals ADD PRIMARY KEY (room_nid, slot_nid, from_pos);
 
@@ -776,6 +888,12 @@ CREATE UNIQUE INDEX account_data_pkey ON public.account_data USING btree (user_i
 CREATE INDEX account_data_position ON public.account_data USING btree ("position");
 
 CREATE INDEX account_data_user_position ON public.account_data USING btree (user_id, "position");
+
+CREATE UNIQUE INDEX appservice_published_rooms_pkey ON public.appservice_published_rooms USING btree (appservice_id, network_id, room_id);
+
+CREATE UNIQUE INDEX appservice_state_pkey ON public.appservice_state USING btree (appservice_id);
+
+CREATE UNIQUE INDEX appservice_transactions_pkey ON public.appservice_transactions USING btree (appservice_id, txn_id);
 
 CREATE UNIQUE INDEX cache_invalidations_pkey ON public.cache_invalidations USING btree ("position");
 
@@ -864,6 +982,7 @@ CREATE UNIQUE INDEX events_txn ON public.events USING btree (sender, txn_device,
 CREATE UNIQUE INDEX fallback_keys_pkey ON public.fallback_keys USING btree (user_id, device_id, algorithm);
 
 CREATE INDEX federation_staging_due ON public.federation_staging USING btree (retry_ts_ms);
+
 CREATE INDEX federation_staging_origin ON public.federation_staging USING btree (origin);
 
 CREATE UNIQUE INDEX federation_staging_pkey ON public.federation_staging USING btree (staging_id);
@@ -940,6 +1059,12 @@ CREATE INDEX profile_fields_position ON public.profile_fields USING btree ("posi
 
 CREATE UNIQUE INDEX published_rooms_pkey ON public.published_rooms USING btree (room_id);
 
+CREATE UNIQUE INDEX push_queue_pkey ON public.push_queue USING btree (seq);
+
+CREATE INDEX push_queue_pusher ON public.push_queue USING btree (pusher_id, seq);
+
+CREATE INDEX push_queue_shard ON public.push_queue USING btree (shard);
+
 CREATE UNIQUE INDEX push_rules_pkey ON public.push_rules USING btree (user_id);
 
 CREATE INDEX push_rules_position ON public.push_rules USING btree ("position");
@@ -978,6 +1103,14 @@ CREATE INDEX remote_device_lists_stale ON public.remote_device_lists USING btree
 
 CREATE UNIQUE INDEX remote_devices_pkey ON public.remote_devices USING btree (user_id, device_id);
 
+CREATE INDEX remote_media_access ON public.remote_media USING btree (last_access_ts_ms);
+
+CREATE UNIQUE INDEX remote_media_pkey ON public.remote_media USING btree (origin, media_id);
+
+CREATE INDEX remote_media_sha256 ON public.remote_media USING btree (sha256);
+
+CREATE UNIQUE INDEX remote_media_thumbnails_pkey ON public.remote_media_thumbnails USING btree (origin, media_id, width, height, method, is_animated);
+
 CREATE UNIQUE INDEX role_lease_pkey ON public.role_lease USING btree (role);
 
 CREATE UNIQUE INDEX room_aliases_pkey ON public.room_aliases USING btree (alias);
@@ -995,6 +1128,16 @@ CREATE UNIQUE INDEX rooms_room_id_key ON public.rooms USING btree (room_id);
 CREATE UNIQUE INDEX schema_migrations_pkey ON public.schema_migrations USING btree (file);
 
 CREATE UNIQUE INDEX server_keys_pkey ON public.server_keys USING btree (server_name, key_id);
+
+CREATE INDEX sliding_sync_connections_last_used ON public.sliding_sync_connections USING btree (last_used_ts_ms);
+
+CREATE UNIQUE INDEX sliding_sync_connections_pkey ON public.sliding_sync_connections USING btree (connection_nid);
+
+CREATE UNIQUE INDEX sliding_sync_connections_user_id_device_id_conn_id_key ON public.sliding_sync_connections USING btree (user_id, device_id, conn_id);
+
+CREATE UNIQUE INDEX sliding_sync_required_states_pkey ON public.sliding_sync_required_states USING btree (connection_nid, digest);
+
+CREATE UNIQUE INDEX sliding_sync_rooms_pkey ON public.sliding_sync_rooms USING btree (connection_nid, generation, room_id);
 
 CREATE UNIQUE INDEX state_intervals_current ON public.state_intervals USING btree (room_nid, slot_nid) WHERE (to_pos = '9223372036854775807'::bigint);
 
@@ -1054,11 +1197,17 @@ CREATE SEQUENCE nids INCREMENT 256 CACHE 1;
 
 CREATE SEQUENCE one_time_key_upload INCREMENT 1 CACHE 1;
 
+CREATE SEQUENCE push_queue_seq_seq INCREMENT 1 CACHE 1;
+
 CREATE SEQUENCE pushers_pusher_id_seq INCREMENT 1 CACHE 1;
 
 CREATE SEQUENCE refresh_tokens_refresh_token_id_seq INCREMENT 1 CACHE 1;
 
 CREATE SEQUENCE room_reports_report_id_seq INCREMENT 1 CACHE 1;
+
+CREATE SEQUENCE sliding_sync_connections_connection_nid_seq INCREMENT 1 CACHE 1;
+
+CREATE SEQUENCE sliding_sync_positions INCREMENT 1 CACHE 1;
 
 CREATE SEQUENCE state_slots_slot_nid_seq INCREMENT 1 CACHE 1;
 
@@ -1160,6 +1309,60 @@ CREATE OR REPLACE FUNCTION public.liveness_key(p_boot uuid)
 AS $function$
   SELECT (('x' || left(hex, 16))::bit(64) # ('x' || right(hex, 16))::bit(64))::bigint FROM replace(p_boot::text, '-', '') AS hex
 $function$;
+
+CREATE OR REPLACE FUNCTION public.sliding_sync_advance(p_user text, p_device text, p_conn text, p_now_ms bigint, p_parent bigint, p_rooms text[], p_told text[], p_digests text[], p_states text[])
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_nid bigint;
+  v_base bigint;
+  v_newest bigint;
+  v_position bigint;
+BEGIN
+  SELECT connection_nid, base_position INTO v_nid, v_base FROM sliding_sync_connections
+   WHERE user_id = p_user AND device_id = p_device AND conn_id = p_conn FOR UPDATE;
+  IF v_nid IS NULL THEN RETURN NULL; END IF;
+  IF v_base <> p_parent THEN
+    IF NOT EXISTS (SELECT 1 FROM sliding_sync_rooms WHERE connection_nid = v_nid AND generation = p_parent) THEN RETURN NULL; END IF;
+    DELETE FROM sliding_sync_rooms b USING sliding_sync_rooms n
+     WHERE b.connection_nid = v_nid AND b.generation = 0 AND n.connection_nid = v_nid AND n.generation = p_parent AND n.room_id = b.room_id;
+    UPDATE sliding_sync_rooms SET generation = 0 WHERE connection_nid = v_nid AND generation = p_parent;
+    DELETE FROM sliding_sync_rooms WHERE connection_nid = v_nid AND generation <> 0;
+  ELSE
+    -- Of answers to the same position the client may have got the newest, or this one.
+    SELECT max(generation) INTO v_newest FROM sliding_sync_rooms WHERE connection_nid = v_nid;
+    DELETE FROM sliding_sync_rooms WHERE connection_nid = v_nid AND generation <> 0 AND generation < v_newest;
+  END IF;
+  v_position := nextval('sliding_sync_positions');
+  UPDATE sliding_sync_connections SET base_position = p_parent, last_used_ts_ms = p_now_ms WHERE connection_nid = v_nid;
+  INSERT INTO sliding_sync_rooms SELECT v_nid, v_position, * FROM unnest(p_rooms, p_told);
+  INSERT INTO sliding_sync_required_states SELECT v_nid, * FROM unnest(p_digests, p_states) ON CONFLICT DO NOTHING;
+  RETURN v_position;
+END $function$;
+
+CREATE OR REPLACE FUNCTION public.sliding_sync_begin(p_user text, p_device text, p_conn text, p_now_ms bigint, p_max integer, p_rooms text[], p_told text[], p_digests text[], p_states text[])
+ RETURNS bigint
+ LANGUAGE plpgsql
+AS $function$
+DECLARE
+  v_nid bigint;
+  v_position bigint := nextval('sliding_sync_positions');
+BEGIN
+  INSERT INTO sliding_sync_connections (user_id, device_id, conn_id, base_position, last_used_ts_ms)
+  VALUES (p_user, p_device, p_conn, v_position, p_now_ms)
+  ON CONFLICT (user_id, device_id, conn_id) DO UPDATE SET base_position = v_position, last_used_ts_ms = p_now_ms
+  RETURNING connection_nid INTO v_nid;
+  DELETE FROM sliding_sync_rooms WHERE connection_nid = v_nid;
+  DELETE FROM sliding_sync_required_states WHERE connection_nid = v_nid;
+  INSERT INTO sliding_sync_rooms SELECT v_nid, 0, * FROM unnest(p_rooms, p_told);
+  INSERT INTO sliding_sync_required_states SELECT v_nid, * FROM unnest(p_digests, p_states);
+  DELETE FROM sliding_sync_connections c USING (
+    SELECT connection_nid FROM sliding_sync_connections WHERE user_id = p_user AND device_id = p_device
+     ORDER BY last_used_ts_ms DESC, connection_nid DESC OFFSET p_max) AS old
+   WHERE c.connection_nid = old.connection_nid AND c.connection_nid <> v_nid;
+  RETURN v_position;
+END $function$;
 
 CREATE OR REPLACE FUNCTION public.stream_last_value(p_stream integer)
  RETURNS bigint

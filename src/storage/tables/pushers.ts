@@ -2,7 +2,7 @@ import { STREAMS } from '../../streams/streams.ts'
 import type { StreamPosition } from '../../streams/streams.ts'
 import type { Queryable } from '../database.ts'
 
-/** Table pushers. Schema: migrations/0014-receipts-and-push.sql. */
+/** Table pushers. Schema: migrations/0014-receipts-and-push.sql and 0026-push-and-appservices.sql. */
 
 const STREAM = STREAMS.pushers.number
 
@@ -45,17 +45,17 @@ export async function getUsersOfPushkey(tx: Queryable, key: { appId: string; pus
   return rows.map((row) => row.userId)
 }
 
-/** Adds or changes a pusher at the claimed position with this index. */
+/** Adds or changes a pusher at the claimed position with this index. A new one is told of what comes after now; a failing one may try anew. */
 export async function upsertPusher(tx: Queryable, index: number, row: PusherRow & { createdTsMs: number }): Promise<void> {
   await tx.query(
     'upsert_pusher',
     `INSERT INTO pushers (user_id, app_id, pushkey, kind, app_display_name, device_display_name, profile_tag, lang, data, device_id,
-                          created_ts_ms, position)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, claimed_pos(${STREAM}, 0, $12))
+                          created_ts_ms, position, from_pos)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, claimed_pos(${STREAM}, 0, $12), stream_last_value(${STREAMS.events.number}))
      ON CONFLICT (app_id, pushkey, user_id) DO UPDATE
        SET kind = EXCLUDED.kind, app_display_name = EXCLUDED.app_display_name, device_display_name = EXCLUDED.device_display_name,
            profile_tag = EXCLUDED.profile_tag, lang = EXCLUDED.lang, data = EXCLUDED.data, device_id = EXCLUDED.device_id,
-           position = EXCLUDED.position`,
+           position = EXCLUDED.position, failing_since_ts_ms = NULL, retry_ms = 0, retry_at_ts_ms = 0`,
     [
       row.userId,
       row.appId,

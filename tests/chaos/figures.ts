@@ -83,8 +83,11 @@ function recoveryOf(fault: FaultEntry, sends: readonly SendEntry[]): Recovery {
 function countRollingFailures(history: readonly Entry[], faults: readonly FaultEntry[]): number {
   const windows = faults.filter(({ key }) => key === 'rolling_restart')
   return history.filter(
-    ({ op, process, result, t }) =>
-      op !== 'fault' && process === 'proxy' && result === 'unknown' && windows.some((window) => t >= window.t && t <= window.end),
+    ({ op, process, result, t, end }) =>
+      op !== 'fault' &&
+      process === 'proxy' &&
+      result === 'unknown' &&
+      windows.some((window) => t >= window.t && end <= window.end),
   ).length
 }
 

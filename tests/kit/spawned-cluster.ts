@@ -34,7 +34,9 @@ export interface SpawnedClusterOptions {
 }
 
 const WAIT_TIMEOUT_MS = 60_000
+const START_TIMEOUT_MS = 90_000
 const POLL_MS = 20
+const LINES_KEPT = 30
 
 /**
  * A server of real processes: each runs `bin/ganglion` under the supervisor of `ganglion up`, on a Redis and a PostgreSQL (with fsync)
@@ -51,6 +53,7 @@ export class SpawnedCluster implements AsyncDisposable {
   #files: ClusterFiles | undefined
   #proxy: RunningProxy | undefined
   #port = 0
+  readonly #lastLines: string[] = []
 
   private constructor(parts: {
     options: SpawnedClusterOptions
@@ -68,7 +71,11 @@ export class SpawnedCluster implements AsyncDisposable {
     this.#supervisor = new Supervisor({
       clock: systemClock,
       env: buildChildEnvironment({ NOTIFY_SOCKET: undefined, SYNAPSE_WORKER: undefined, NODE_OPTIONS: undefined }),
-      write: (name, line) => this.#options.onLog?.(name, line),
+      write: (name, line) => {
+        this.#lastLines.push(`${name} | ${line}`)
+        if (this.#lastLines.length > LINES_KEPT) this.#lastLines.shift()
+        this.#options.onLog?.(name, line)
+      },
     })
   }
 
@@ -82,13 +89,20 @@ export class SpawnedCluster implements AsyncDisposable {
     try {
       await postgres.start()
       await cluster.#writeFiles()
-      await cluster.#supervisor.start(cluster.names.map((name) => cluster.#specOf(name)))
+      await cluster.#startProcesses()
       await cluster.#startProxy()
       return cluster
     } catch (error) {
       await cluster[Symbol.asyncDispose]()
       throw error
     }
+  }
+
+  async #startProcesses(): Promise<void> {
+    const starting = this.#supervisor.start(this.names.map((name) => this.#specOf(name)))
+    await Promise.race([starting, sleep(START_TIMEOUT_MS, undefined, { ref: false })])
+    const late = this.status.filter(({ state }) => state !== 'running').map(({ instance }) => instance)
+    if (late.length > 0) throw new Error(`These processes did not start: ${late.join(', ')}\n${this.#lastLines.join('\n')}`)
   }
 
   /** Names of all processes; `main` is the first. */

@@ -2,6 +2,8 @@ import { chmod, unlink } from 'node:fs/promises'
 import { createConnection } from 'node:net'
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import fastify from 'fastify'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { MatrixError } from '../protocol/errors.ts'
@@ -57,6 +59,7 @@ export class HttpServer<Context> {
   /** Requests under way. */
   readonly #open = new Set<AbortController>()
   #isClosing = false
+  #isEmptying = false
 
   constructor(options: HttpServerOptions, endpoints: readonly Endpoint<Context>[], context: Context) {
     this.#options = options
@@ -134,7 +137,7 @@ export class HttpServer<Context> {
     }
     this.#open.delete(abort)
     // The client's next request must look for another connection, and find the next server.
-    if (this.#isClosing) reply.header('connection', 'close')
+    if (this.#isEmptying) reply.header('connection', 'close')
     this.#options.onFinished?.({
       method: request.method,
       url: request.url,
@@ -152,7 +155,7 @@ export class HttpServer<Context> {
 
   #toErrorResponse(error: unknown, request: FastifyRequest, operationId: string): HttpResponse {
     if (error instanceof MatrixError) {
-      if (error.status >= 500 && error.errcode === 'M_UNKNOWN')
+      if (error.status === 500 && error.errcode === 'M_UNKNOWN')
         this.#options.onInternalError(error, { method: request.method, url: request.url, operationId })
       return errorResponse(error)
     }
@@ -193,13 +196,29 @@ export class HttpServer<Context> {
     return this.#app.listen({ host: address.host, port: address.port })
   }
 
+  /**
+   * For a moment every answer ends its connection. One that is closed while it is idle may be closed under a request that a proxy
+   * has just sent, and what is no idempotent request no proxy repeats.
+   */
+  async #emptyConnections(): Promise<void> {
+    this.#isEmptying = true
+    const countConnections = promisify(this.#app.server.getConnections.bind(this.#app.server))
+    for (let waitedMs = 0; waitedMs < EMPTY_MS && (await countConnections()) > 0; waitedMs += EMPTY_POLL_MS)
+      await sleep(EMPTY_POLL_MS)
+  }
+
   /** Stops to listen, ends what only waits (long polls answer with what they have), lets other open requests end, and closes. */
   async close(): Promise<void> {
+    await this.#emptyConnections()
     this.#isClosing = true
     for (const abort of this.#open) abort.abort(new Error('The server is stopping'))
     await this.#app.close()
   }
 }
+
+/** How long connections are given to end with an answer. */
+const EMPTY_MS = 300
+const EMPTY_POLL_MS = 20
 
 /** Over a Unix socket whoever sets no X-Forwarded-For has no address: it is somebody on this machine. */
 function addressOf(request: FastifyRequest): string {

@@ -2,8 +2,10 @@ import { resolve } from 'node:path'
 import { ImageScaler } from '../services/media/image-scaler.ts'
 import { MediaRepository } from '../services/media/media-repository.ts'
 import { MediaStore } from '../services/media/media-store.ts'
+import { RemoteMedia } from '../services/media/remote-media.ts'
 import { Thumbnails } from '../services/media/thumbnails.ts'
 import type { Core } from './assemble-core.ts'
+import type { FederationServices } from './assemble-federation.ts'
 
 /** Uploads, downloads, thumbnails. */
 export interface MediaServices {
@@ -13,13 +15,27 @@ export interface MediaServices {
 }
 
 /** Wires the media repository. */
-export function assembleMedia(core: Core): MediaServices {
+export function assembleMedia(core: Core, { federationClient }: Pick<FederationServices, 'federationClient'>): MediaServices {
   const { database, clock, random, background, rateLimiter, serverName } = core
   const { media, ratelimits, directory } = core.config
   const store = new MediaStore({ directory: resolve(directory, media.mediaStorePath), random })
+  const remoteMedia = new RemoteMedia({
+    database,
+    store,
+    clock,
+    random,
+    background,
+    client: federationClient,
+    options: {
+      bytesMax: media.maxUploadSizeBytes,
+      isAuthenticationRequired: media.enableAuthenticatedMedia,
+      refusedServers: new Set(media.preventMediaDownloadsFrom),
+    },
+  })
   const mediaRepository = new MediaRepository({
     database,
     store,
+    remoteMedia,
     clock,
     random,
     background,

@@ -96,7 +96,7 @@ describe('uploads and downloads', () => {
     await alice.fails(404, 'M_NOT_FOUND', 'GET', `${OLD}/download/${closed}`)
     await alice.fails(401, 'M_MISSING_TOKEN', 'GET', `${AUTHED}/download/${closed}`, { token: null })
     expect((await alice.exchange('GET', `${AUTHED}/download/${closed}`)).bytes.toString()).toBe('closed')
-    await server.restart({ config: { enable_authenticated_media: false } })
+    await server.restart({ config: { enable_authenticated_media: false, prevent_media_downloads_from: ['other.example'] } })
     expect((await alice.exchange('GET', `${OLD}/download/${closed}`, { token: null })).bytes.toString()).toBe('closed')
     await alice.fails(404, 'M_NOT_FOUND', 'GET', `${AUTHED}/download/other.example/${closed.split('/')[1] ?? ''}`)
     await alice.fails(404, 'M_NOT_FOUND', 'GET', `${AUTHED}/download/test.example/${encodeURIComponent('../../../etc/passwd')}`)

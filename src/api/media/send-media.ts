@@ -13,17 +13,17 @@ interface MediaServices {
   readonly thumbnails: Thumbnails
 }
 
-const timeout = { timeout_ms: Type.Optional(Type.Integer()) }
+const lookupQuery = { timeout_ms: Type.Optional(Type.Integer()), allow_remote: Type.Optional(Type.Boolean()) }
 
 /** Path parameters of media. */
 export const mediaParams = Type.Object({ serverName: Type.String(), mediaId: Type.String() })
 /** Path parameters of media with another name for the file. */
 export const namedMediaParams = Type.Object({ serverName: Type.String(), mediaId: Type.String(), fileName: Type.String() })
-/** Query of downloads. */
-export const downloadQuery = Type.Object(timeout)
+/** Query of downloads. `allow_remote` belongs to the endpoints without access token. */
+export const downloadQuery = Type.Object(lookupQuery)
 /** Query of thumbnails. */
 export const thumbnailQuery = Type.Object({
-  ...timeout,
+  ...lookupQuery,
   width: Type.Integer(),
   height: Type.Integer(),
   method: Type.Optional(Type.Union([Type.Literal('crop'), Type.Literal('scale')])),
@@ -43,13 +43,19 @@ export function mediaHandlers({ isAuthenticated }: { readonly isAuthenticated: b
 } {
   return {
     download: ({ params, query, request }, services) =>
-      sendDownload(services, request, { ...params, timeoutMs: query.timeout_ms, isAuthenticated }),
+      sendDownload(services, request, {
+        ...params,
+        timeoutMs: query.timeout_ms,
+        isRemoteAllowed: query.allow_remote,
+        isAuthenticated,
+      }),
     thumbnail: ({ params, query, request }, services) =>
       sendThumbnail(services, request, {
         ...params,
         size: { width: query.width, height: query.height, method: query.method ?? 'scale' },
         isAnimated: query.animated ?? false,
         timeoutMs: query.timeout_ms,
+        isRemoteAllowed: query.allow_remote,
         isAuthenticated,
       }),
   }
@@ -60,6 +66,7 @@ interface MediaTarget {
   readonly serverName: string
   readonly mediaId: string
   readonly timeoutMs: number | undefined
+  readonly isRemoteAllowed: boolean | undefined
   /** Whether this is one of the endpoints that ask for an access token. */
   readonly isAuthenticated: boolean
 }
@@ -112,7 +119,7 @@ async function sendThumbnail(
   const media = await services.mediaRepository.find({ ...target, signal: request.signal })
   const thumbnail = await services.thumbnails.get(media, { ...target.size, isAnimated: target.isAnimated })
   const { width, height, method } = target.size
-  const etag = `"${media.mediaId}-${width}-${height}-${method}${target.isAnimated ? '-animated' : ''}"`
+  const etag = `"${media.fileId}-${width}-${height}-${method}${target.isAnimated ? '-animated' : ''}"`
   const fileName = `thumbnail.${thumbnail.contentType.split('/')[1] ?? 'png'}`
   const headers = mediaHeaders({ contentType: thumbnail.contentType, fileName, etag, isAuthenticated: target.isAuthenticated })
   const { body } = thumbnail

@@ -17,7 +17,7 @@ import type { Background } from '../../util/background.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { Random } from '../../util/random.ts'
 import type { Requester } from '../accounts/requester.ts'
-import type { MediaStore, OpenMedia, WrittenFile } from './media-store.ts'
+import type { MediaFile, MediaStore, OpenMedia, WrittenFile } from './media-store.ts'
 
 const MEDIA_ID_LETTERS = 24
 /** Ids of media that were taken over may have dashes. Nothing of it can leave the folder. */
@@ -26,10 +26,10 @@ const UPLOAD_NAME_CHARS_MAX = 1024
 const CONTENT_TYPE = /^[A-Za-z0-9!#$&^_.+-]{1,100}\/[A-Za-z0-9!#$&^_.+-]{1,100}(?:\s*;[\x20-\x7e]{0,200})?$/
 const CONTENT_TYPE_UNKNOWN = 'application/octet-stream'
 /** Longest that a download waits for an upload under way. */
-const WAIT_MS_MAX = 60_000
+export const WAIT_MS_MAX = 60_000
 const WAIT_STEP_MS = 250
 /** An access is noted when the one noted before is this old. */
-const ACCESS_NOTE_MS = 3600_000
+export const ACCESS_NOTE_MS = 3600_000
 
 export interface MediaOptions {
   readonly serverName: ServerName
@@ -58,11 +58,13 @@ export interface MediaLookup {
   /** The request carries an access token. */
   readonly isAuthenticated: boolean
   readonly timeoutMs: number | undefined
+  /** False where another server is not to be asked. */
+  readonly isRemoteAllowed?: boolean | undefined
   readonly signal: AbortSignal
 }
 
 /** Media that is there, whole. */
-export interface FoundMedia {
+export interface FoundMedia extends MediaFile {
   readonly mediaId: string
   readonly sizeBytes: number
   readonly contentType: string
@@ -73,6 +75,8 @@ export interface FoundMedia {
 interface MediaRepositoryDeps {
   readonly database: Database
   readonly store: MediaStore
+  /** Media of other servers. */
+  readonly remoteMedia: { find(lookup: MediaLookup): Promise<FoundMedia> }
   readonly clock: Clock
   readonly random: Random
   readonly background: Background
@@ -174,7 +178,7 @@ export class MediaRepository {
       })
       if (!isMine) throw new MatrixError('M_CANNOT_OVERWRITE_MEDIA', 'Media ID already has content')
       // The row is locked: a rival for the same id waits, and finds it taken. A repeated attempt finds the file in place.
-      if (!isPublished) await store.publish(file, store.localPath(mediaId))
+      if (!isPublished) await store.publish(file, store.pathOf({ origin: undefined, fileId: mediaId }))
       isPublished = true
     })
   }
@@ -188,17 +192,20 @@ export class MediaRepository {
     }
   }
 
-  /** Finds media, and waits a while for an upload under way. Throws M_NOT_FOUND, M_NOT_YET_UPLOADED. */
+  /** Finds media, and waits a while for an upload under way. Throws M_NOT_FOUND, M_NOT_YET_UPLOADED; 502 for media of other servers. */
   async find(lookup: MediaLookup): Promise<FoundMedia> {
+    if (lookup.serverName !== this.#deps.options.serverName) return this.#deps.remoteMedia.find(lookup)
     const media = await this.#waitForUpload(lookup)
     const { clock, database, background } = this.#deps
     const needsToken = this.#deps.options.isAuthenticationRequired && media.isAuthenticated
     const isHidden = media.quarantinedBy !== null || (needsToken && !lookup.isAuthenticated)
-    if (isHidden || media.sizeBytes === null) throw notFound()
+    if (isHidden || media.sizeBytes === null) throw mediaNotFound()
     const nowMs = clock.nowMs()
     if (nowMs - (media.lastAccessTsMs ?? 0) > ACCESS_NOTE_MS)
       background.run('media: note an access', () => touchMedia(database, [media.mediaId], nowMs))
     return {
+      origin: undefined,
+      fileId: media.mediaId,
       mediaId: media.mediaId,
       sizeBytes: media.sizeBytes,
       contentType: cleanContentType(media.contentType ?? undefined),
@@ -208,14 +215,14 @@ export class MediaRepository {
   }
 
   async #waitForUpload(lookup: MediaLookup): Promise<MediaRow> {
-    const { clock, database, options } = this.#deps
-    if (lookup.serverName !== options.serverName || !MEDIA_ID.test(lookup.mediaId)) throw notFound()
+    const { clock, database } = this.#deps
+    if (!MEDIA_ID.test(lookup.mediaId)) throw mediaNotFound()
     const deadline = clock.monotonicMs() + Math.max(0, Math.min(lookup.timeoutMs ?? 20_000, WAIT_MS_MAX))
     for (;;) {
       const media = await getMedia(database, lookup.mediaId)
-      if (!media) throw notFound()
+      if (!media) throw mediaNotFound()
       if (media.sizeBytes !== null) return media
-      if ((media.unusedExpiresTsMs ?? 0) <= clock.nowMs()) throw notFound()
+      if ((media.unusedExpiresTsMs ?? 0) <= clock.nowMs()) throw mediaNotFound()
       const leftMs = deadline - clock.monotonicMs()
       if (leftMs <= 0) throw new MatrixError('M_NOT_YET_UPLOADED', 'Media has not been uploaded yet')
       await sleep(Math.min(leftMs, WAIT_STEP_MS), undefined, { signal: lookup.signal })
@@ -225,8 +232,8 @@ export class MediaRepository {
   /** Opens the bytes. Throws M_NOT_FOUND where they are missing or not whole. */
   async open(media: FoundMedia): Promise<OpenMedia> {
     const { store } = this.#deps
-    const file = await store.open(store.localPath(media.mediaId), media.sizeBytes)
-    if (!file) throw notFound()
+    const file = await store.open(store.pathOf(media), media.sizeBytes)
+    if (!file) throw mediaNotFound()
     return file
   }
 
@@ -246,14 +253,17 @@ export class MediaRepository {
   }
 }
 
-function notFound(): MatrixError {
+/** What everybody is told of media that is not there, or not for them. */
+export function mediaNotFound(): MatrixError {
   return new MatrixError('M_NOT_FOUND', 'Media not found')
 }
 
-function cleanContentType(contentType: string | undefined): string {
+/** The content type to serve media with: what it was said to be, if that is one. */
+export function cleanContentType(contentType: string | undefined): string {
   return contentType !== undefined && CONTENT_TYPE.test(contentType) ? contentType : CONTENT_TYPE_UNKNOWN
 }
 
-function cleanUploadName(name: string | undefined): string | undefined {
+/** A file name that can be stored. */
+export function cleanUploadName(name: string | undefined): string | undefined {
   return name === undefined || name === '' ? undefined : name.replaceAll('\u0000', '').toWellFormed()
 }

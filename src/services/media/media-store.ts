@@ -13,6 +13,8 @@ import { isSystemError } from '../../util/system-error.ts'
  *
  *   local_content/aA/bB/restOfTheId
  *   local_thumbnails/aA/bB/restOfTheId/32-32-image-png-crop
+ *   remote_content/other.example/aA/bB/restOfTheFileId
+ *   remote_thumbnail/other.example/aA/bB/restOfTheFileId/32-32-image-png-crop
  *   tmp/…                              uploads under way; what stands elsewhere is whole
  */
 
@@ -35,6 +37,14 @@ export interface OpenMedia {
   readonly sizeBytes: number
 }
 
+/** Which file: of our own media, or of a copy of another server's. */
+export interface MediaFile {
+  /** The other server; undefined for ours. */
+  readonly origin: string | undefined
+  /** Of ours the media id. */
+  readonly fileId: string
+}
+
 /** Keeps media as files: written aside, synced, then renamed, so that each is whole or absent. */
 export class MediaStore {
   readonly #directory: string
@@ -45,15 +55,17 @@ export class MediaStore {
     this.#random = deps.random
   }
 
-  /** Where media of this server lies. */
-  localPath(mediaId: string): string {
-    return join(this.#directory, 'local_content', ...splitId(mediaId))
+  /** Where media lies. */
+  pathOf({ origin, fileId }: MediaFile): string {
+    const folders = origin === undefined ? ['local_content'] : ['remote_content', origin]
+    return join(this.#directory, ...folders, ...splitId(fileId))
   }
 
   /** Where a thumbnail lies. */
-  thumbnailPath(key: ThumbnailKey, contentType: string): string {
+  thumbnailPath({ origin, fileId }: MediaFile, key: ThumbnailKey, contentType: string): string {
+    const folders = origin === undefined ? ['local_thumbnails'] : ['remote_thumbnail', origin]
     const name = `${key.width}-${key.height}-${contentType.replace('/', '-')}-${key.method}${key.isAnimated ? '-animated' : ''}`
-    return join(this.#directory, 'local_thumbnails', ...splitId(key.mediaId), name)
+    return join(this.#directory, ...folders, ...splitId(fileId), name)
   }
 
   /** Removes what uploads left behind that a crash cut off. */

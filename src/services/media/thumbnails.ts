@@ -1,7 +1,8 @@
 import { invalidParam, MatrixError } from '../../protocol/errors.ts'
 import type { Database } from '../../storage/database.ts'
 import { getThumbnail, upsertThumbnail } from '../../storage/tables/media.ts'
-import type { ThumbnailKey } from '../../storage/tables/media.ts'
+import type { KnownThumbnail, ThumbnailKey } from '../../storage/tables/media.ts'
+import { getRemoteThumbnail, upsertRemoteThumbnail } from '../../storage/tables/remote-media.ts'
 import type { ImageScaler } from './image-scaler.ts'
 import type { FoundMedia } from './media-repository.ts'
 import type { MediaStore, OpenMedia } from './media-store.ts'
@@ -50,16 +51,16 @@ export class Thumbnails {
     const size = this.#isDynamic ? { width, height, method } : chooseThumbnailSize({ width, height, method }, this.#sizes)
     if (!size) throw new MatrixError('M_UNKNOWN', 'This server makes no thumbnails', { status: 400 })
     const key: ThumbnailKey = { mediaId: media.mediaId, width: size.width, height: size.height, method: size.method, isAnimated }
-    const known = await getThumbnail(this.#database, key)
+    const known = await this.#find(media, key)
     if (known.contentType !== null && known.sizeBytes !== null) {
-      const file = await this.#store.open(this.#store.thumbnailPath(key, known.contentType), known.sizeBytes)
+      const file = await this.#store.open(this.#store.thumbnailPath(media, key, known.contentType), known.sizeBytes)
       if (file) return { contentType: known.contentType, sizeBytes: known.sizeBytes, body: file }
     }
     return this.#makeOnce(media, key, known.thumbnailCount < STORED_MAX)
   }
 
   #makeOnce(media: FoundMedia, key: ThumbnailKey, isStored: boolean): Promise<Thumbnail> {
-    const name = JSON.stringify(key)
+    const name = JSON.stringify([media.origin, key])
     const running = this.#underWay.get(name)
     if (running) return running
     const making = this.#make(media, key, isStored).finally(() => this.#underWay.delete(name))
@@ -68,19 +69,29 @@ export class Thumbnails {
   }
 
   async #make(media: FoundMedia, key: ThumbnailKey, isStored: boolean): Promise<Thumbnail> {
-    const original = await this.#store.open(this.#store.localPath(media.mediaId), media.sizeBytes)
+    const path = this.#store.pathOf(media)
+    const original = await this.#store.open(path, media.sizeBytes)
     if (!original) throw new MatrixError('M_NOT_FOUND', 'Media not found')
     await original.handle.close()
-    const { bytes, contentType } = await this.#scaler.scale(this.#store.localPath(media.mediaId), key, {
-      isAnimated: key.isAnimated,
-    })
-    if (isStored) await this.#keep(key, bytes, contentType)
+    const { bytes, contentType } = await this.#scaler.scale(path, key, { isAnimated: key.isAnimated })
+    if (isStored) await this.#keep(media, key, { bytes, contentType })
     return { contentType, sizeBytes: bytes.length, body: bytes }
   }
 
-  async #keep(key: ThumbnailKey, bytes: Buffer, contentType: string): Promise<void> {
+  #find({ origin }: FoundMedia, key: ThumbnailKey): Promise<KnownThumbnail> {
+    return origin === undefined ? getThumbnail(this.#database, key) : getRemoteThumbnail(this.#database, { ...key, origin })
+  }
+
+  async #keep(
+    media: FoundMedia,
+    key: ThumbnailKey,
+    { bytes, contentType }: { bytes: Buffer; contentType: string },
+  ): Promise<void> {
     const file = await this.#store.write(bytes, bytes.length)
-    await this.#store.publish(file, this.#store.thumbnailPath(key, contentType))
-    await upsertThumbnail(this.#database, { ...key, contentType, sizeBytes: bytes.length })
+    await this.#store.publish(file, this.#store.thumbnailPath(media, key, contentType))
+    const { origin } = media
+    const row = { ...key, contentType, sizeBytes: bytes.length }
+    if (origin === undefined) await upsertThumbnail(this.#database, row)
+    else await upsertRemoteThumbnail(this.#database, { ...row, origin })
   }
 }

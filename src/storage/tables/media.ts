@@ -27,6 +27,13 @@ export interface UploadedMedia {
   readonly nowMs: number
 }
 
+/** A thumbnail on disk, if there is one, and how many thumbnails its media has. */
+export interface KnownThumbnail {
+  readonly contentType: string | null
+  readonly sizeBytes: number | null
+  readonly thumbnailCount: number
+}
+
 export interface ThumbnailKey {
   readonly mediaId: string
   readonly width: number
@@ -101,11 +108,8 @@ export async function touchMedia(tx: Queryable, mediaIds: readonly string[], now
 }
 
 /** Reads one thumbnail, and how many the media has. */
-export async function getThumbnail(
-  tx: Queryable,
-  key: ThumbnailKey,
-): Promise<{ contentType: string | null; sizeBytes: number | null; thumbnailCount: number }> {
-  const rows = await tx.query<{ contentType: string | null; sizeBytes: number | null; thumbnailCount: number }>(
+export async function getThumbnail(tx: Queryable, key: ThumbnailKey): Promise<KnownThumbnail> {
+  const rows = await tx.query<KnownThumbnail>(
     'get_thumbnail',
     `SELECT max(content_type) FILTER (WHERE width = $2 AND height = $3 AND method = $4 AND is_animated = $5) AS "contentType",
             max(size_bytes) FILTER (WHERE width = $2 AND height = $3 AND method = $4 AND is_animated = $5) AS "sizeBytes",

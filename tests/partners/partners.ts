@@ -70,7 +70,11 @@ export class Partners implements AsyncDisposable {
 async function startFirst(link: TcpLink, config: Readonly<Record<string, unknown>> = {}): Promise<Homeserver> {
   if (environmentVariable('TEST_PARTNERS') === 'synapse') return startSynapse(link)
   const serverName = `localhost:${link.port}`
-  const named = { server_name: serverName, public_baseurl: `https://${serverName}/` }
+  const named = {
+    server_name: serverName,
+    public_baseurl: `https://${serverName}/`,
+    allow_public_rooms_over_federation: true,
+  }
   const server = await TestServer.start({ federation: true, config: { ...named, ...config } })
   link.targetPort = server.federationPort ?? 0
   return server
@@ -115,18 +119,26 @@ export async function membershipOf(reader: TestClient, roomId: string, userId: s
 
 /** Waits until `reader`, on its own server, sees the user's membership so. */
 export async function seesMembership(reader: TestClient, roomId: string, userId: string, membership: string): Promise<void> {
-  await eventually(`${reader.userId} sees ${userId} as ${membership}`, async () => {
-    return (await membershipOf(reader, roomId, userId)) === membership
-  }, WITHIN_MS)
+  await eventually(
+    `${reader.userId} sees ${userId} as ${membership}`,
+    async () => {
+      return (await membershipOf(reader, roomId, userId)) === membership
+    },
+    WITHIN_MS,
+  )
 }
 
 /** Waits until an event can be read by `reader` on its own server, and returns it. */
 export function seesEvent(reader: TestClient, roomId: string, eventId: string, withinMs = WITHIN_MS): Promise<ClientEvent> {
-  return eventually(`${reader.userId} sees ${eventId}`, async () => {
-    const path = roomPath(roomId, 'event', eventId)
-    const { status, body } = await reader.exchange<ClientEvent>('GET', path, { expect: [200, 403, 404] })
-    return status === 200 ? body : undefined
-  }, withinMs)
+  return eventually(
+    `${reader.userId} sees ${eventId}`,
+    async () => {
+      const path = roomPath(roomId, 'event', eventId)
+      const { status, body } = await reader.exchange<ClientEvent>('GET', path, { expect: [200, 403, 404] })
+      return status === 200 ? body : undefined
+    },
+    withinMs,
+  )
 }
 
 /** Waits until the room stands in the given section of the user's /sync, and returns it. */
@@ -135,8 +147,12 @@ export function seesRoomAs<Section extends 'invite' | 'join' | 'knock' | 'leave'
   roomId: string,
   section: Section,
 ): Promise<NonNullable<NonNullable<Awaited<ReturnType<TestClient['sync']>>['rooms']>[Section]>[string]> {
-  return eventually(`${client.userId} has ${roomId} under ${section}`, async () => {
-    const { rooms } = await client.sync({ filter: { room: { include_leave: true } } })
-    return rooms?.[section]?.[roomId] as never
-  }, WITHIN_MS)
+  return eventually(
+    `${client.userId} has ${roomId} under ${section}`,
+    async () => {
+      const { rooms } = await client.sync({ filter: { room: { include_leave: true } } })
+      return rooms?.[section]?.[roomId] as never
+    },
+    WITHIN_MS,
+  )
 }

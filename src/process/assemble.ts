@@ -146,7 +146,7 @@ function assembleServices(core: Core, cluster: Cluster) {
   const accounts = assembleAccounts(core)
   const federation = assembleFederation(core, { caches: accounts.caches, cluster })
   const encryption = assembleEncryption(core, accounts, { requests: federation.federationClient })
-  const media = assembleMedia(core)
+  const media = assembleMedia(core, federation)
   const userData = assembleUserData(core, { avatarPolicy: media.mediaRepository, cluster })
   const ephemeral = assembleEphemeral(core, cluster)
   const push = assemblePush(core, { markers: userData.accountData })

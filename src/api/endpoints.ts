@@ -2,6 +2,7 @@ import type { Endpoint } from '../http/endpoint.ts'
 import type { ClientContext } from './client/context.ts'
 import { getAdminLockUser, getAdminSuspendUser, setAdminLockUser, setAdminSuspendUser } from './admin/account-moderation.ts'
 import { listEventReports, removeEventReport, showEventReport } from './admin/event-reports.ts'
+import { getDestinationDetails, listDestinationRooms, listDestinations, resetDestinationConnection } from './admin/federation.ts'
 import { getRegistrationNonce, registerWithSharedSecret } from './admin/register.ts'
 import { getTopology } from './admin/topology.ts'
 import { getWhoIs } from './admin/whois.ts'
@@ -328,6 +329,10 @@ export const ENDPOINTS: readonly Endpoint<ApiContext>[] = [
   listEventReports,
   showEventReport,
   removeEventReport,
+  listDestinations,
+  getDestinationDetails,
+  listDestinationRooms,
+  resetDestinationConnection,
   getAdminLockUser,
   setAdminLockUser,
   getAdminSuspendUser,

@@ -1,9 +1,12 @@
+import { Destinations } from '../services/federation/outbound/destinations.ts'
 import { DeviceListRouter } from '../services/federation/outbound/device-list-router.ts'
 import { EphemeralRouter } from '../services/federation/outbound/ephemeral-router.ts'
 import { EventRecipients } from '../services/federation/outbound/event-recipients.ts'
 import { EventRouter } from '../services/federation/outbound/event-router.ts'
 import { FederationSenders, SENDER_SHARDS } from '../services/federation/outbound/federation-senders.ts'
 import { OutgoingTransactions } from '../services/federation/outbound/outgoing-transactions.ts'
+import { RemoteReads } from '../services/federation/outbound/remote-reads.ts'
+import type { Profiles } from '../services/user-data/profiles.ts'
 import type { Cluster } from './assemble-cluster.ts'
 import type { Core } from './assemble-core.ts'
 import type { EncryptionServices } from './assemble-encryption.ts'
@@ -11,8 +14,8 @@ import type { FederationServices } from './assemble-federation.ts'
 
 /** Sending to other servers. */
 export interface FederationOutboundServices {
-  readonly federationSenders: FederationSenders
-  readonly eventRecipients: EventRecipients
+  /** What answers clients and administrators. */
+  readonly client: { readonly destinations: Destinations; readonly remoteReads: RemoteReads }
   stop(): void
 }
 
@@ -22,7 +25,12 @@ export interface FederationOutboundServices {
  */
 export function assembleFederationOutbound(
   core: Core,
-  deps: { readonly cluster: Cluster; readonly federation: FederationServices; readonly encryption: EncryptionServices },
+  deps: {
+    readonly cluster: Cluster
+    readonly federation: FederationServices
+    readonly encryption: EncryptionServices
+    readonly profiles: Profiles
+  },
 ): FederationOutboundServices {
   const { config, database, hub, clock, random, memberships, serverName, background } = core
   const { cluster, federation } = deps
@@ -82,5 +90,10 @@ export function assembleFederationOutbound(
     stop: (shard) => senders.stop(shard),
   })
   deps.encryption.toDevice.onQueued(wake)
-  return { federationSenders: senders, eventRecipients: recipients, stop: () => ephemeralRouter.stop() }
+  const remoteReads = new RemoteReads({ requests: federation.federationClient })
+  deps.profiles.setRemote(remoteReads)
+  return {
+    client: { destinations: new Destinations({ database, backoff, serverName }), remoteReads },
+    stop: () => ephemeralRouter.stop(),
+  }
 }

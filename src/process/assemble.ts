@@ -83,6 +83,7 @@ export function assemble(deps: {
       ...reading,
       ...writing,
       ...services.federationReads,
+      ...services.outbound.client,
       ...services.remote,
       ...services.inbound,
       federationAuthenticator: federation.federationAuthenticator,
@@ -169,7 +170,7 @@ function assembleServices(core: Core, cluster: Cluster) {
   const remote = assembleFederationRemote(core, { cluster, federation, rooms, directory, roomServers })
   const { remoteMemberships } = remote
   const writing = assembleRoomWriting(core, { writer, directory, remoteMemberships, userData, accounts, push })
-  const outbound = assembleFederationOutbound(core, { cluster, federation, encryption })
+  const outbound = assembleFederationOutbound(core, { cluster, federation, encryption, profiles: userData.profiles })
   const pushSending = assemblePushSending(core, {
     cluster,
     push,

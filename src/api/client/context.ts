@@ -26,6 +26,8 @@ import type { Notifications } from '../../services/push/notifications.ts'
 import type { PushRules } from '../../services/push/push-rules.ts'
 import type { Pushers } from '../../services/push/pushers.ts'
 import type { Relations } from '../../services/relations/relations.ts'
+import type { Destinations } from '../../services/federation/outbound/destinations.ts'
+import type { RemoteReads } from '../../services/federation/outbound/remote-reads.ts'
 import type { RemoteAliases } from '../../services/federation/remote/remote-aliases.ts'
 import type { RoomAliases } from '../../services/rooms/aliases.ts'
 import type { PublicRooms } from '../../services/rooms/public-rooms.ts'
@@ -111,6 +113,8 @@ export interface ClientContext extends KeysContext {
   readonly roomTimes: RoomTimes
   readonly reports: Reports
   readonly eventReports: EventReports
+  readonly destinations: Destinations
+  readonly remoteReads: RemoteReads
   readonly memberships: Memberships
   readonly eventCreator: EventCreator
   readonly membershipChanges: MembershipChanges

@@ -1,7 +1,7 @@
 import { MatrixError } from '../../protocol/errors.ts'
 import { serverNameOf } from '../../protocol/ids.ts'
 import type { ServerName, UserId } from '../../protocol/ids.ts'
-import type { JsonValue } from '../../protocol/json.ts'
+import type { JsonObject, JsonValue } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
 import { deleteProfileFields, getProfileFields, getProfileRowsSince, upsertProfileField } from '../../storage/tables/profiles.ts'
 import { getUser } from '../../storage/tables/users.ts'
@@ -40,6 +40,11 @@ export interface ProfileOptions {
 /** A profile as JSON texts by field name. */
 type Fields = ReadonlyMap<string, string>
 
+/** Asks other servers for profiles of their users; throws the MatrixError that the client gets. */
+export interface RemoteProfiles {
+  getProfile(userId: UserId, field: string | undefined): Promise<JsonObject>
+}
+
 interface SharedRooms {
   sharesRoom(userId: UserId, otherId: UserId): Promise<boolean>
 }
@@ -58,6 +63,7 @@ export class Profiles {
   readonly #deps: ProfilesDeps
   readonly #cache = cacheOfEntries<string, Promise<Fields>>(CACHED_PROFILES_MAX)
   #propagator: MembershipProfilePropagator | undefined
+  #remote: RemoteProfiles | undefined
 
   constructor(deps: ProfilesDeps) {
     this.#deps = deps
@@ -74,6 +80,11 @@ export class Profiles {
   /** Says who updates member events. Rooms need profiles and profiles need rooms, so this comes after both are made. */
   setPropagator(propagator: MembershipProfilePropagator): void {
     this.#propagator = propagator
+  }
+
+  /** Says who asks other servers for the profiles of their users; without it, these are not found. */
+  setRemote(remote: RemoteProfiles): void {
+    this.#remote = remote
   }
 
   /** Gives a new account its first display name; no rooms to tell yet. */
@@ -101,14 +112,14 @@ export class Profiles {
   /** The whole profile as JSON text, for a client (undefined: one without a session). Throws M_NOT_FOUND, M_FORBIDDEN, M_MISSING_TOKEN. */
   async getJson(requester: Requester | undefined, userId: UserId): Promise<string> {
     const fields = await this.#loadFor(requester, userId)
-    if (fields.size === 0) await this.#checkExists(userId)
+    if (fields.size === 0 && this.#isOurs(userId)) await this.#checkExists(userId)
     return `{${[...fields].map(([name, valueJson]) => `${JSON.stringify(name)}:${valueJson}`).join(',')}}`
   }
 
   /** One field in its object, as JSON text. Throws like `getJson`, and M_NOT_FOUND where the field is not set. */
   async getFieldJson(requester: Requester | undefined, userId: UserId, name: string): Promise<string> {
     checkFieldName(name)
-    const valueJson = (await this.#loadFor(requester, userId)).get(name)
+    const valueJson = (await this.#loadFor(requester, userId, name)).get(name)
     if (valueJson === undefined) throw new MatrixError('M_NOT_FOUND', 'The profile has no such field')
     return `{${JSON.stringify(name)}:${valueJson}}`
   }
@@ -125,16 +136,22 @@ export class Profiles {
     return `{${shown.map(([field, valueJson]) => `${JSON.stringify(field)}:${valueJson}`).join(',')}}`
   }
 
-  async #loadFor(requester: Requester | undefined, userId: UserId): Promise<Fields> {
-    const { requireAuth, limitToUsersWhoShareRooms, serverName } = this.#deps.options
+  #isOurs(userId: UserId): boolean {
+    return serverNameOf(userId) === this.#deps.options.serverName
+  }
+
+  async #loadFor(requester: Requester | undefined, userId: UserId, field?: string): Promise<Fields> {
+    const { requireAuth, limitToUsersWhoShareRooms } = this.#deps.options
     if (requester === undefined && (requireAuth || limitToUsersWhoShareRooms))
       throw new MatrixError('M_MISSING_TOKEN', 'Missing access token')
     if (requester !== undefined && limitToUsersWhoShareRooms && !requester.isAdmin) {
       const isVisible = await this.#deps.memberships.sharesRoom(requester.userId, userId)
       if (!isVisible) throw new MatrixError('M_FORBIDDEN', "Profile isn't available")
     }
-    if (serverNameOf(userId) !== serverName) throw new MatrixError('M_NOT_FOUND', 'Profile not found')
-    return this.#load(userId)
+    if (this.#isOurs(userId)) return this.#load(userId)
+    if (!this.#remote) throw new MatrixError('M_NOT_FOUND', 'Profile not found')
+    const profile = await this.#remote.getProfile(userId, field)
+    return new Map(Object.entries(profile).map(([name, value]) => [name, JSON.stringify(value)]))
   }
 
   async #checkExists(userId: UserId): Promise<void> {

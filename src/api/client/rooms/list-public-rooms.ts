@@ -1,5 +1,7 @@
 import { MatrixError } from '../../../protocol/errors.ts'
 import { parseRoomId, parseServerName } from '../../../protocol/ids.ts'
+import type { ServerName } from '../../../protocol/ids.ts'
+import type { JsonObject } from '../../../protocol/json.ts'
 import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 import type { ClientContext } from '../context.ts'
@@ -8,6 +10,7 @@ const LISTING = '/_matrix/client/v3/directory/list/room/:roomId'
 const PUBLIC_ROOMS = '/_matrix/client/v3/publicRooms'
 const ROOMS_MAX = 500
 const ROOMS_DEFAULT = 100
+const NO_FILTER = { filter: undefined, includesAllNetworks: undefined, thirdPartyInstanceId: undefined }
 
 /** Tells whether the directory lists a room. Errors: M_NOT_FOUND. Spec: list_public_rooms.yaml. */
 export const getRoomVisibilityOnDirectory = clientEndpoint({
@@ -55,8 +58,10 @@ export const getPublicRooms = clientEndpoint({
     // The specification lets anybody ask; the option decides. Behaviour of Synapse.
     if (!requester && !ctx.config.rooms.allowPublicRoomsWithoutAuth)
       throw new MatrixError('M_MISSING_TOKEN', 'Missing access token')
-    checkServer(query.server, ctx)
-    return ctx.publicRooms.list({ limit: limitOf(query.limit), since: query.since, searchTerm: undefined, roomTypes: undefined })
+    const server = otherServerOf(query.server, ctx)
+    const page = { limit: limitOf(query.limit), since: query.since }
+    if (server !== undefined) return ctx.remoteReads.listPublicRooms(server, { ...page, ...NO_FILTER })
+    return ctx.publicRooms.list({ ...page, searchTerm: undefined, roomTypes: undefined })
   },
 })
 
@@ -84,7 +89,15 @@ export const queryPublicRooms = clientEndpoint({
   }),
   isBodyOptional: true,
   async handler({ query, body }, ctx) {
-    checkServer(query.server, ctx)
+    const server = otherServerOf(query.server, ctx)
+    if (server !== undefined)
+      return ctx.remoteReads.listPublicRooms(server, {
+        limit: limitOf(body.limit),
+        since: body.since,
+        filter: body.filter as JsonObject | undefined,
+        includesAllNetworks: body.include_all_networks,
+        thirdPartyInstanceId: body.third_party_instance_id,
+      })
     // Bridged networks have lists of their own, and there is none yet.
     if (body.third_party_instance_id !== undefined) return { chunk: [], total_room_count_estimate: 0 }
     return ctx.publicRooms.list({
@@ -100,7 +113,9 @@ function limitOf(limit: number | undefined): number {
   return limit === undefined || limit <= 0 ? ROOMS_DEFAULT : Math.min(limit, ROOMS_MAX)
 }
 
-function checkServer(server: string | undefined, ctx: ClientContext): void {
-  if (server === undefined || server === '' || parseServerName(server) === ctx.config.server.serverName) return
-  throw new MatrixError('M_NOT_FOUND', 'The directories of other servers can not be read')
+/** The server whose directory is wanted, where it is not ours. */
+function otherServerOf(server: string | undefined, ctx: ClientContext): ServerName | undefined {
+  if (server === undefined || server === '') return undefined
+  const name = parseServerName(server)
+  return name === ctx.config.server.serverName ? undefined : name
 }

@@ -4,11 +4,13 @@ import { pathToFileURL } from 'node:url'
 import { ROOT } from './check/run.ts'
 import { renderConfigPage } from './generate/config-page.ts'
 import { renderEndpointsPage } from './generate/endpoints-page.ts'
+import { renderMetricsPage } from './generate/metrics-page.ts'
 
 /** Files that are made from the source: path and how to make its content. */
 const GENERATORS: Readonly<Record<string, () => string>> = {
   'docs/config.md': renderConfigPage,
   'docs/endpoints.md': renderEndpointsPage,
+  'docs/metrics.md': renderMetricsPage,
 }
 
 /** Names generated files whose content on disk differs from what the source gives. */

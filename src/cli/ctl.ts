@@ -7,6 +7,7 @@ import type { ProcessStatus } from '../process/supervised-process.ts'
 import { isProcessAlive } from '../util/lock-file.ts'
 import { findNearest } from '../util/nearest.ts'
 import { isSystemError } from '../util/system-error.ts'
+import { askTopology } from './ask-topology.ts'
 import { CliError, EXIT } from './cli-error.ts'
 import { print, printError } from './command.ts'
 import type { Command } from './command.ts'
@@ -194,7 +195,8 @@ async function status(installation: Installation, flags: Flags): Promise<number>
   const processes = answer?.processes ?? []
   if (flags.json === true) {
     const supervisor = answer === undefined ? null : (readSupervisorPid(installation.lockPath) ?? null)
-    print(JSON.stringify({ supervisor, processes }, undefined, 2))
+    const topology = answer === undefined ? null : await askTopology(installation.main)
+    print(JSON.stringify({ supervisor, processes, topology }, undefined, 2))
   } else if (answer === undefined) print('nothing runs here that ganglion ctl started')
   else for (const process of processes) print(describe(process))
   if (answer === undefined) return STATUS_NOT_RUNNING

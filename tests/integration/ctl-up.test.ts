@@ -97,6 +97,8 @@ async function answers(port: number): Promise<boolean> {
 interface Status {
   readonly supervisor: number | null
   readonly processes: readonly { instance: string; pid: number; state: string; restarts: number; ports: readonly number[] }[]
+  /** How the processes see each other; null where none answers. */
+  readonly topology: { readonly members: readonly { instance: string }[] } | null
 }
 
 function readStatus(): Status {
@@ -118,6 +120,7 @@ test('up runs main process and worker on one embedded database, starts again wha
       ['worker1', 'running'],
     ])
     expect(before.processes[1]?.ports).toEqual([ports.worker])
+    await until(() => readStatus().topology?.members.map(({ instance }) => instance).join() === 'main,worker1', running.output)
     const killed = before.processes[1]?.pid ?? 0
     process.kill(killed, 'SIGKILL')
     await until(async () => !isProcessAlive(killed) && (await answers(ports.worker)), running.output)

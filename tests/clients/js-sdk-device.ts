@@ -4,7 +4,6 @@ import { CryptoEvent, VerifierEvent } from 'matrix-js-sdk/lib/crypto-api/index.j
 import type { CryptoApi, ShowSasCallbacks, VerificationRequest, Verifier } from 'matrix-js-sdk/lib/crypto-api/index.js'
 import { expect } from 'vitest'
 import type { TestClient } from '../kit/client.ts'
-import type { TestServer } from '../kit/test-server.ts'
 import { CheckedFetch } from './checked-fetch.ts'
 import { eventually } from './eventually.ts'
 
@@ -34,9 +33,13 @@ export class SdkDevice implements AsyncDisposable {
     this.client.on(CryptoEvent.VerificationRequestReceived, (request) => this.#requests.push(request))
   }
 
-  /** Starts the client of a session and waits for its first sync. */
-  static async open(server: TestServer, session: TestClient): Promise<SdkDevice> {
-    const checkedFetch = new CheckedFetch()
+  /** Starts the client of a session and waits for its first sync. `isChecked` false: what the server answers is not what is tested. */
+  static async open(
+    server: { readonly baseUrl: string },
+    session: TestClient,
+    { isChecked = true }: { readonly isChecked?: boolean } = {},
+  ): Promise<SdkDevice> {
+    const checkedFetch = new CheckedFetch({ isChecked })
     const secrets: { recoveryKey?: Uint8Array<ArrayBuffer> } = {}
     const client = createClient({
       baseUrl: server.baseUrl,

@@ -5,7 +5,7 @@ import { clientEndpoint } from '../client-endpoint.ts'
 
 const ALIAS = '/_matrix/client/v3/directory/room/:roomAlias'
 
-/** Finds the room that an alias names. Errors: M_NOT_FOUND, M_INVALID_PARAM. Spec: directory.yaml. */
+/** Finds the room that an alias names, of whichever server. Errors: M_NOT_FOUND, M_INVALID_PARAM, 502 M_UNKNOWN. Spec: directory.yaml. */
 export const getRoomIdByAlias = clientEndpoint({
   operationId: 'getRoomIdByAlias',
   method: 'GET',
@@ -16,8 +16,10 @@ export const getRoomIdByAlias = clientEndpoint({
   async handler({ params }, ctx) {
     const alias = parseRoomAlias(params.roomAlias)
     const roomId = await ctx.roomAliases.getRoomId(alias)
-    if (roomId === undefined) throw new MatrixError('M_NOT_FOUND', `Room alias ${alias} not found`)
-    return { room_id: roomId, servers: [ctx.config.server.serverName] }
+    if (roomId !== undefined) return { room_id: roomId, servers: [ctx.config.server.serverName] }
+    const found = await ctx.remoteAliases.find(alias)
+    if (!found) throw new MatrixError('M_NOT_FOUND', `Room alias ${alias} not found`)
+    return { room_id: found.roomId, servers: found.servers }
   },
 })
 

@@ -1,3 +1,4 @@
+import type { EventId, ServerName } from '../protocol/ids.ts'
 import { RoutedRemoteRooms, serveRemoteRooms } from '../api/replication/remote-rooms.ts'
 import { EventDrafts } from '../services/events/event-drafts.ts'
 import { PduReader } from '../services/federation/inbound/pdu-reader.ts'
@@ -11,6 +12,7 @@ import { RemoteMemberships } from '../services/federation/remote/remote-membersh
 import type { RemoteRoomsWriter } from '../services/federation/remote/remote-rooms-writer.ts'
 import type { RoomServers } from '../services/federation/room-servers.ts'
 import { strippedTypes } from '../services/rooms/stripped-state.ts'
+import { insertEventRelay } from '../storage/tables/event-relays.ts'
 import type { Cluster } from './assemble-cluster.ts'
 import type { Core } from './assemble-core.ts'
 import type { FederationServices } from './assemble-federation.ts'
@@ -46,7 +48,7 @@ export function assembleFederationRemote(core: Core, deps: FederationRemoteDeps)
     remoteAliases: new RemoteAliases({ client, serverName }),
     remoteMemberships: new RemoteMemberships({
       candidates: new CandidateServers({ database, memberships, roomServers, serverName }),
-      joins: new RemoteJoins({ client, handshake, reader, writer, logger }),
+      joins: new RemoteJoins({ client, handshake, reader, writer, logger, noteTold: makeNoteTold(core) }),
       outside: new OutsideMemberships({ handshake, writer, events, clock, random, serverName, signingKey, logger }),
       invites: new RemoteInvites({
         client,
@@ -59,6 +61,11 @@ export function assembleFederationRemote(core: Core, deps: FederationRemoteDeps)
       serverName,
     }),
   }
+}
+
+/** Notes that another server tells of an event of ours: the sender of ours needs not. */
+function makeNoteTold({ database, clock }: Core): (eventId: EventId, peer: ServerName) => Promise<void> {
+  return (eventId, peer) => insertEventRelay(database, { eventId, isToldByUs: false, peer, createdTsMs: clock.nowMs() })
 }
 
 /** The writer that does everything in each room's owner; serves the others with what this process has. */

@@ -157,4 +157,15 @@ describe('events for other servers', { timeout: 90_000 }, () => {
     await until(() => textsOf(pdusIn(transactionsOf(joining))).length === 1)
     expect(pdusIn(transactionsOf(joining)).map((pdu) => pdu['type'])).toEqual(['m.room.message'])
   })
+
+  it('are not told by us when another server does: the join that it took in for us', async () => {
+    await using server = await TestServer.start({ federation: true })
+    await using peer = await startReceivingPeer()
+    const room = PeerRoom.create(peer).serve()
+    const alice = await server.register('alice')
+    await alice.post(`/_matrix/client/v3/join/${encodeURIComponent(room.roomId)}?via=${encodeURIComponent(peer.serverName)}`)
+    await alice.sendText(room.roomId, 'here I am')
+    await until(() => textsOf(pdusIn(transactionsOf(peer))).length === 1)
+    expect(pdusIn(transactionsOf(peer)).map((pdu) => pdu['type'])).toEqual(['m.room.message'])
+  })
 })

@@ -38,6 +38,7 @@ export class RemoteJoins {
   readonly #reader: PduReader
   readonly #writer: RemoteRoomsWriter
   readonly #logger: Logger
+  readonly #noteTold: (eventId: EventId, server: ServerName) => Promise<void>
   /** Of each room one join at a time: who comes second finds the room here. */
   readonly #underWay = new Map<RoomId, Promise<unknown>>()
 
@@ -47,12 +48,15 @@ export class RemoteJoins {
     reader: PduReader
     writer: RemoteRoomsWriter
     logger: Logger
+    /** Notes that the server tells the room's other servers of the join, before it is in the room here. */
+    noteTold: (eventId: EventId, server: ServerName) => Promise<void>
   }) {
     this.#client = deps.client
     this.#handshake = deps.handshake
     this.#reader = deps.reader
     this.#writer = deps.writer
     this.#logger = deps.logger
+    this.#noteTold = deps.noteTold
   }
 
   /**
@@ -91,6 +95,7 @@ export class RemoteJoins {
     const read = await this.#readRoom(server, roomVersion, roomId, answer)
     const stateBefore = await this.#storeRoom(server, roomVersion, roomId, read)
     const room = { roomId, roomVersion: roomVersion.id, stateEvents: [], authChain: [] }
+    await this.#noteTold(join.event.eventId, server)
     const result = await this.#writer.importRoom({ ...room, join: { ...join, stateBefore } })
     if (result !== 'accepted' && result !== 'known') {
       const reason = typeof result === 'string' ? `the join was ${result}` : `${result.missing.length} events are missing`
@@ -107,10 +112,12 @@ export class RemoteJoins {
     if (signer === undefined) return built
     const signatures = answer.event?.['signatures']
     const signature = isJsonObject(signatures) ? signatures[signer] : undefined
-    if (!isJsonObject(signature)) throw new BadAnswerError(server, 'the join came back without the signature of who authorised it')
+    if (!isJsonObject(signature))
+      throw new BadAnswerError(server, 'the join came back without the signature of who authorised it')
     const pdu = { ...event.pdu, signatures: { ...event.pdu.signatures, [signer]: signature } } as unknown as JsonObject
     const [reading] = await this.#reader.read([pdu], roomVersion, { roomId: event.roomId })
-    if (reading?.kind !== 'read') throw new BadAnswerError(server, `the authorised join is not in order: ${reading?.reason ?? ''}`)
+    if (reading?.kind !== 'read')
+      throw new BadAnswerError(server, `the authorised join is not in order: ${reading?.reason ?? ''}`)
     return {
       event: eventFromStoredPdu(pdu as unknown as Pdu, event.eventId, event.roomId, roomVersion),
       json: canonicalJson(pdu, { allowAnyNumber: !roomVersion.strictCanonicalJson }),
@@ -126,12 +133,11 @@ export class RemoteJoins {
   ): Promise<{ state: readonly ForeignEvent[]; events: readonly ForeignEvent[] }> {
     const readings = await this.#reader.read([...answer.state, ...answer.authChain], roomVersion, { roomId })
     const good = new Map(readings.flatMap((one) => (one.kind === 'read' ? [[one.pdu.event.eventId, one.pdu] as const] : [])))
-    const refused = new Set(
-      readings.flatMap((one) => (one.kind === 'refused' && one.eventId !== undefined ? [one.eventId] : [])),
-    )
+    const refused = new Set(readings.flatMap((one) => (one.kind === 'refused' && one.eventId !== undefined ? [one.eventId] : [])))
     if (refused.size > 0 || good.size === 0) {
       const [first] = readings.flatMap((one) => (one.kind === 'refused' && !isRepetition(one, good) ? [one.reason] : []))
-      if (first !== undefined) this.#logger.info('events of a joined room were refused', { room: roomId, server, count: refused.size, first })
+      if (first !== undefined)
+        this.#logger.info('events of a joined room were refused', { room: roomId, server, count: refused.size, first })
     }
     // An event may stand in both lists: the reader counts its first copy only.
     const state = readings.slice(0, answer.state.length).flatMap((one) => {
@@ -155,7 +161,9 @@ export class RemoteJoins {
     room: { readonly state: readonly ForeignEvent[]; readonly events: readonly ForeignEvent[] },
   ): Promise<EventId[]> {
     const results = await this.#writer.storeOutliers({ roomId, roomVersion: roomVersion.id, events: room.events })
-    const isStored = new Set(room.events.flatMap(({ event }, index) => (typeof results[index] === 'string' ? [event.eventId] : [])))
+    const isStored = new Set(
+      room.events.flatMap(({ event }, index) => (typeof results[index] === 'string' ? [event.eventId] : [])),
+    )
     const stateIds = room.state.flatMap(({ event }) => (isStored.has(event.eventId) ? [event.eventId] : []))
     const create = room.state.find(({ event }) => event.type === 'm.room.create')
     if (!create || !isStored.has(create.event.eventId)) throw new BadAnswerError(server, 'the room has no create event')
@@ -163,10 +171,7 @@ export class RemoteJoins {
   }
 }
 
-function isRepetition(
-  reading: { readonly eventId: EventId | undefined },
-  good: ReadonlyMap<EventId, ForeignEvent>,
-): boolean {
+function isRepetition(reading: { readonly eventId: EventId | undefined }, good: ReadonlyMap<EventId, ForeignEvent>): boolean {
   return reading.eventId !== undefined && good.has(reading.eventId)
 }
 

@@ -57,8 +57,8 @@ describe.each(BOTH_WAYS)(
       const fromOwner = await sendSome(owner, roomId, 12)
       const fromVisitor = await sendSome(visitor, roomId, 12)
       await heal(roomId)
-      for (const id of fromOwner) await seesEvent(visitor, roomId, id, HEALING_MS)
-      for (const id of fromVisitor) await seesEvent(owner, roomId, id, HEALING_MS)
+      await findsInHistory(visitor, roomId, fromOwner)
+      await findsInHistory(owner, roomId, fromVisitor)
       await agreeOnState(roomId, owner, visitor, HEALING_MS)
     })
 
@@ -135,14 +135,7 @@ describe.each(BOTH_WAYS)(
       await partners[guest].startAgain()
       const last = await owner.sendText(roomId, 'welcome back')
       await seesEvent(visitor, roomId, last, HEALING_MS)
-      await eventually(
-        'what was missed can be read',
-        async () => {
-          const { chunk } = await visitor.messages(roomId, { limit: 100 })
-          return missed.every((id) => chunk.some(({ event_id: found }) => found === id))
-        },
-        HEALING_MS,
-      )
+      await findsInHistory(visitor, roomId, missed)
       await agreeOnState(roomId, owner, visitor, HEALING_MS)
     })
 
@@ -166,6 +159,18 @@ describe.each(BOTH_WAYS)(
     })
   },
 )
+
+/** Waits until a page of history has all of them: what a server did not get by itself, it asks for when somebody pages back. */
+async function findsInHistory(client: TestClient, roomId: string, eventIds: readonly string[]): Promise<void> {
+  await eventually(
+    `${client.userId} finds what was missed`,
+    async () => {
+      const { chunk } = await client.messages(roomId, { limit: 100 })
+      return eventIds.every((id) => chunk.some(({ event_id: found }) => found === id))
+    },
+    HEALING_MS,
+  )
+}
 
 async function sendSome(client: TestClient, roomId: string, count: number): Promise<string[]> {
   const ids: string[] = []

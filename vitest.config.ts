@@ -3,7 +3,9 @@ import { defineConfig } from 'vitest/config'
 
 /**
  * unit: beside the code, no database, no network. integration: real servers on one PostgreSQL, made by the global setup.
- * partners: our server and a Synapse, installed once by the global setup. */
+ * partners: our server and a Synapse, installed once by the global setup. workers: some of the integration tests once more, with each
+ * server as ten processes behind nginx; with TEST_TOPOLOGY=workers `integration` does that for all of them.
+ */
 export default defineConfig({
   test: {
     silent: 'passed-only',
@@ -41,6 +43,23 @@ export default defineConfig({
           // Each file has a Synapse beside our server.
           maxWorkers: Math.min(2, availableParallelism()),
           sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
+          name: 'workers',
+          include: [
+            'tests/integration/{rooms,room-reads,encryption}-*.test.ts',
+            'tests/integration/{media,push-rules,push-sync,user-data,events-stream,accounts-sessions}.test.ts',
+            'tests/integration/promises/{monotonic,one-order,one-time-keys}.test.ts',
+          ],
+          env: { TEST_TOPOLOGY: 'workers' },
+          globalSetup: ['tests/kit/global-setup.ts'],
+          testTimeout: 120_000,
+          hookTimeout: 180_000,
+          // Each server has some forty connections to PostgreSQL, which has 200 for all.
+          maxWorkers: Math.min(2, availableParallelism()),
+          sequence: { groupOrder: 3 },
         },
       },
     ],

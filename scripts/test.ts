@@ -14,7 +14,9 @@ interface Result {
   readonly failed: number
 }
 
-const vitestProjects = listVitestProjects()
+// Where every integration test runs with workers, none of them needs to do it again.
+const isAllWithWorkers = process.env['TEST_TOPOLOGY'] === 'workers'
+const vitestProjects = listVitestProjects().filter((project) => !(isAllWithWorkers && project === 'workers'))
 const parts = process.argv.slice(2)
 const known = ['check', ...vitestProjects]
 const chosen = parts.length === 0 ? known : parts

@@ -27,7 +27,8 @@ export const ENDPOINT_GROUPS = {
   initial_sync: { balance: 'user', isLongPoll: true },
   events_stream: { balance: 'user', isLongPoll: true },
   sliding_sync: { balance: 'user', isLongPoll: true },
-  login: { balance: 'any' },
+  // Failed attempts are counted by each process: those of one address meet one counter.
+  login: { balance: 'source' },
   sso: { balance: 'any', prefersMain: true },
   account: { balance: 'any' },
   devices: { balance: 'any', prefer: 'device_lists' },

@@ -42,8 +42,10 @@ describe('the keys of servers', () => {
     expect(body['old_verify_keys']).toEqual({
       'ed25519:old': { key: peer.signingKey.publicKeyBase64, expired_ts: 1_500_000_000_000 },
     })
-    const again = await server.anonymous().request('GET', '/_matrix/key/v2/server/ed25519:any')
-    expect(again).toEqual(body)
+    const again = await server.anonymous().request<JsonObject>('GET', '/_matrix/key/v2/server/ed25519:any')
+    // Another process may have made it, at another time.
+    const { valid_until_ts: _time, signatures: _signatures, ...rest } = body
+    expect(again).toMatchObject(rest)
   })
 
   it('of another server are told with its signature and ours', async () => {

@@ -41,6 +41,8 @@ export interface MessageRequest {
   readonly type: string
   readonly content: JsonObject
   readonly transactionId: string
+  /** Application services may choose it. */
+  readonly originServerTs?: number | undefined
 }
 
 /** A state event as a client asks for it. */
@@ -49,6 +51,7 @@ export interface StateRequest {
   readonly type: string
   readonly stateKey: string
   readonly content: JsonObject
+  readonly originServerTs?: number | undefined
 }
 
 /** What clients want to say: everything is checked that needs no room, or only a look at it; the room's owner does the rest. */
@@ -73,7 +76,8 @@ export class EventCreator {
       if (earlier !== undefined) return earlier
     }
     this.#limit(requester)
-    return this.#append(request.roomId, { type, sender: requester.userId, content, transaction })
+    const { originServerTs } = request
+    return this.#append(request.roomId, { type, sender: requester.userId, content, transaction, originServerTs })
   }
 
   /** Sets state; memberships go their own way. Spec: room_state.yaml. */
@@ -90,7 +94,7 @@ export class EventCreator {
     if (stateKey === '' && type === 'm.room.power_levels') await this.#checkCreatorsAreNotNamed(roomId, content)
     if (stateKey === '' && type === 'm.room.canonical_alias') await this.#checkAliases(roomId, content)
     this.#limit(requester)
-    return this.#append(roomId, { type, sender: requester.userId, stateKey, content })
+    return this.#append(roomId, { type, sender: requester.userId, stateKey, content, originServerTs: request.originServerTs })
   }
 
   /** Redacts an event. Throws M_FORBIDDEN, M_NOT_FOUND. Spec: redaction.yaml. */
@@ -127,14 +131,16 @@ export class EventCreator {
     const { roomId, redacts, transaction } = request
     const { userId } = requester
     const target = (await this.#deps.events.getEvent(redacts))?.event
-    if (!target || target.roomId !== roomId) throw new MatrixError('M_NOT_FOUND', 'The event to redact is not known')
-    if (target.type === 'm.room.create') throw new MatrixError('M_FORBIDDEN', 'The m.room.create event cannot be redacted')
-    if (target.type === 'm.room.server_acl') throw new MatrixError('M_FORBIDDEN', 'Server ACLs cannot be redacted')
-    const isOwn = target.sender === userId
+    if (target && target.roomId !== roomId) throw unknownTarget()
+    if (target?.type === 'm.room.create') throw new MatrixError('M_FORBIDDEN', 'The m.room.create event cannot be redacted')
+    if (target?.type === 'm.room.server_acl') throw new MatrixError('M_FORBIDDEN', 'Server ACLs cannot be redacted')
+    const isOwn = target?.sender === userId
     if (!isOwn) {
       refuseSuspended(requester)
       const levels = await this.#deps.slots.getPowerLevels(roomId)
       if (!levels || userPowerLevel(levels, userId) < namedPowerLevel(levels, 'redact')) {
+        // Who may redact anything may redact what only other servers have yet.
+        if (!target) throw unknownTarget()
         throw new MatrixError('M_FORBIDDEN', 'The power level does not suffice to redact events of others')
       }
     }
@@ -244,4 +250,8 @@ function annotationKeyOf(content: JsonObject): string | undefined {
   const relates = content['m.relates_to']
   const key = isJsonObject(relates) ? relates['key'] : undefined
   return typeof key === 'string' ? key : undefined
+}
+
+function unknownTarget(): MatrixError {
+  return new MatrixError('M_NOT_FOUND', 'The event to redact is not known')
 }

@@ -21,7 +21,8 @@ interface PresetState {
 const PRESETS: Readonly<Record<RoomPreset, PresetState>> = {
   private_chat: { joinRule: 'invite', guestAccess: 'can_join' },
   trusted_private_chat: { joinRule: 'invite', guestAccess: 'can_join' },
-  public_chat: { joinRule: 'public', guestAccess: 'forbidden' },
+  // Guests are kept out by the absence of the event, as Synapse has it.
+  public_chat: { joinRule: 'public', guestAccess: undefined },
 }
 
 /** The state that a preset stands for. Spec: create_room.yaml. */

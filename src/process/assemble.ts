@@ -106,12 +106,12 @@ export function assemble(deps: {
       push.start()
       await reading.start()
       await accounts.start()
-      services.inbound.roomWork.start()
+      services.inbound.start()
     },
     ready: () => ephemeral.ready(),
     async stop() {
       ephemeral.stop()
-      services.inbound.roomWork.stop()
+      services.inbound.stop()
       services.outbound.stop()
       await accounts.stop()
       await background.drain()
@@ -175,6 +175,19 @@ function assembleServices(core: Core, cluster: Cluster) {
     cluster,
     push,
     getIgnoredUsers: (userId) => userData.accountData.getIgnoredUsers(userId),
+  })
+  const inbound = assembleFederationInbound(core, {
+    cluster,
+    federation,
+    directory,
+    roomServers,
+    remoteRooms: remote.remoteRooms,
+    remoteMemberships,
+    writer,
+    userData,
+    ephemeral,
+    encryption,
+    push,
   })
   const syncSources: SyncSources = {
     accountData: userData.accountData,

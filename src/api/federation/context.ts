@@ -8,6 +8,7 @@ import type { EventServer } from '../../services/federation/event-server.ts'
 import type { FederationAuthenticator } from '../../services/federation/federation-authenticator.ts'
 import type { InviteReceiver } from '../../services/federation/inbound/invite-receiver.ts'
 import type { MembershipReceiver } from '../../services/federation/inbound/membership-receiver.ts'
+import type { ThirdPartyInvites } from '../../services/federation/inbound/third-party-invites.ts'
 import type { TransactionReceiver } from '../../services/federation/inbound/transaction-receiver.ts'
 import type { MembershipTemplates } from '../../services/federation/membership-templates.ts'
 import type { RoomServers } from '../../services/federation/room-servers.ts'
@@ -37,6 +38,7 @@ export interface FederationContext {
   readonly transactionReceiver: TransactionReceiver
   readonly membershipReceiver: MembershipReceiver
   readonly inviteReceiver: InviteReceiver
+  readonly thirdPartyInvites: ThirdPartyInvites
   readonly deviceServer: DeviceServer
   readonly deviceKeys: DeviceKeyStore
   readonly profiles: Profiles

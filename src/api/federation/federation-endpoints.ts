@@ -15,6 +15,7 @@ import { exchangeOpenIdToken } from './openid.ts'
 import { getPublicRooms, queryPublicRooms } from './public-rooms.ts'
 import { queryInfo, queryProfile, queryRoomDirectory } from './query.ts'
 import { getSpaceHierarchy } from './space-hierarchy.ts'
+import { exchangeThirdPartyInvite, onBindThirdPartyIdentifier } from './third-party-invite.ts'
 import { sendTransaction } from './transactions.ts'
 import { getUserDevices } from './user-devices.ts'
 import { claimUserEncryptionKeys, queryUserEncryptionKeys } from './user-keys.ts'
@@ -42,6 +43,8 @@ export const FEDERATION_ENDPOINTS: readonly Endpoint<FederationContext>[] = [
   sendKnock,
   sendInviteV1,
   sendInviteV2,
+  exchangeThirdPartyInvite,
+  onBindThirdPartyIdentifier,
 
   // queries
   queryProfile,

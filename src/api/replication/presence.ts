@@ -1,7 +1,14 @@
+import type { UserId } from '../../protocol/ids.ts'
 import { defineRpc, RpcRefusal } from '../../replication/rpc.ts'
 import type { RpcCaller } from '../../replication/rpc-client.ts'
 import type { RpcServer } from '../../replication/rpc-server.ts'
-import type { PresenceChange, PresenceOwner, PresenceSignal, PresenceSink } from '../../services/ephemeral/presence-owner.ts'
+import type {
+  PresenceChange,
+  PresenceOwner,
+  PresenceSignal,
+  PresenceSink,
+  RemotePresence,
+} from '../../services/ephemeral/presence-owner.ts'
 import type { Background } from '../../util/background.ts'
 
 /** Signals are gathered this long. */
@@ -24,6 +31,20 @@ const SET_PRESENCE = defineRpc<PresenceChange, null>({
   isIdempotent: true,
 })
 
+/** Sets states of other servers' users. Repeating it changes nothing. */
+const SET_REMOTE = defineRpc<{ readonly states: readonly WirePresence[] }, null>({
+  name: 'edu.set_remote_presence',
+  deadlineMs: 10_000,
+  retry: 'other',
+  isIdempotent: true,
+})
+
+/** A state as JSON has it. */
+interface WirePresence {
+  readonly userId: UserId
+  readonly state: Omit<RemotePresence['state'], 'statusMsg'> & { readonly statusMsg?: string }
+}
+
 /** Serves other processes while this one holds the role. */
 export function servePresence(server: RpcServer, owner: PresenceOwner): void {
   const mustHold = (): void => {
@@ -33,6 +54,11 @@ export function servePresence(server: RpcServer, owner: PresenceOwner): void {
     mustHold()
     owner.signal(signals)
     return Promise.resolve(null)
+  })
+  server.handle(SET_REMOTE, async ({ states }) => {
+    mustHold()
+    await owner.setRemote(states.map(({ userId, state }) => ({ userId, state: { ...state, statusMsg: state.statusMsg } })))
+    return null
   })
   server.handle(SET_PRESENCE, async (change) => {
     mustHold()
@@ -85,6 +111,16 @@ export class RoutedPresenceSink implements PresenceSink {
     const { owner, rpc, holder } = this.#deps
     if (owner.isHolder) return owner.set(change)
     await rpc.call(SET_PRESENCE, holder(), change, { pickTarget: holder })
+  }
+
+  async setRemote(states: readonly RemotePresence[]): Promise<void> {
+    const { owner, rpc, holder } = this.#deps
+    if (owner.isHolder) return owner.setRemote(states)
+    const wire = states.map(({ userId, state: { statusMsg, ...rest } }) => ({
+      userId,
+      state: statusMsg === undefined ? rest : { ...rest, statusMsg },
+    }))
+    await rpc.call(SET_REMOTE, holder(), { states: wire }, { pickTarget: holder })
   }
 
   /** Stops the timer. */

@@ -1,6 +1,7 @@
 import type { RateLimit, RateLimiter } from '../../http/rate-limiter.ts'
 import { MatrixError } from '../../protocol/errors.ts'
-import type { UserId } from '../../protocol/ids.ts'
+import { serverNameOf } from '../../protocol/ids.ts'
+import type { ServerName, UserId } from '../../protocol/ids.ts'
 import type { LaneCommitter } from '../../streams/lane-committer.ts'
 import type { Background } from '../../util/background.ts'
 import type { Clock } from '../../util/clock.ts'
@@ -12,6 +13,8 @@ import { PresenceWriter } from './presence-writer.ts'
 /** Users in memory, before offline ones are forgotten. */
 const USERS_MAX = 100_000
 const SWEEP_MS_MAX = 5_000
+/** Servers repeat who is there, or the user counts as gone. Synapse's time. */
+const REMOTE_TIMEOUT_MS = 30 * 60_000
 
 /** What a process tells of a user's device. */
 export interface PresenceSignal {
@@ -31,13 +34,23 @@ export interface PresenceChange {
   readonly statusMsg: string | undefined
 }
 
+/** The state of another server's user, as that server tells it. */
+export interface RemotePresence {
+  readonly userId: UserId
+  readonly state: PresenceState
+}
+
 /** Tells the owner of the stream `presence`: PresenceOwner here, or its twin of another process (api/replication/presence.ts). */
 export interface PresenceSink {
   /** Does not wait; a signal that is lost costs nothing but time. */
   signal(signals: readonly PresenceSignal[]): void
   /** Settles when the change is stored. */
   set(change: PresenceChange): Promise<void>
+  /** Sets states of other servers' users. Settles when they are stored. */
+  setRemote(states: readonly RemotePresence[]): Promise<void>
 }
+
+type PresenceOwnerOptions = PresenceTimeouts & { readonly rateLimit: RateLimit; readonly serverName: ServerName }
 
 interface TrackedUser {
   presence: PresenceState
@@ -51,10 +64,12 @@ export class PresenceOwner implements PresenceSink {
     readonly background: Background
     readonly clock: Clock
     readonly rateLimiter: RateLimiter
-    readonly options: PresenceTimeouts & { readonly rateLimit: RateLimit }
+    readonly options: PresenceOwnerOptions
   }
   readonly #writer: PresenceWriter
   readonly #users = new Map<UserId, TrackedUser>()
+  /** Other servers' users who are present, with the time when their server said so last. */
+  readonly #remote = new Map<UserId, { presence: PresenceState; heardTsMs: number }>()
   /** Loads under way of users that are not in memory. */
   readonly #loading = new Map<UserId, Promise<TrackedUser>>()
   #sweepTimer: NodeJS.Timeout | undefined
@@ -66,7 +81,7 @@ export class PresenceOwner implements PresenceSink {
     background: Background
     clock: Clock
     rateLimiter: RateLimiter
-    options: PresenceTimeouts & { readonly rateLimit: RateLimit }
+    options: PresenceOwnerOptions
   }) {
     this.#deps = deps
     this.#writer = new PresenceWriter({ committer: deps.committer, background: deps.background })
@@ -81,7 +96,12 @@ export class PresenceOwner implements PresenceSink {
     this.#isHolder = true
     const nowMs = this.#deps.clock.nowMs()
     this.#users.clear()
+    this.#remote.clear()
     for (const [userId, presence] of this.#deps.states.present()) {
+      if (serverNameOf(userId) !== this.#deps.options.serverName) {
+        this.#remote.set(userId, { presence, heardTsMs: nowMs })
+        continue
+      }
       const device: DevicePresence = {
         state: presence.state,
         lastActiveTsMs: presence.lastActiveTsMs,
@@ -158,6 +178,18 @@ export class PresenceOwner implements PresenceSink {
     await this.#writer.flush()
   }
 
+  async setRemote(states: readonly RemotePresence[]): Promise<void> {
+    const known = await this.#deps.states.getMany(states.map(({ userId }) => userId))
+    const heardTsMs = this.#deps.clock.nowMs()
+    for (const { userId, state } of states) {
+      const before = this.#remote.get(userId)?.presence ?? known.get(userId) ?? OFFLINE
+      if (state.state === 'offline') this.#remote.delete(userId)
+      else this.#remote.set(userId, { presence: isNews(before, state, this.#deps.options) ? state : before, heardTsMs })
+      if (isNews(before, state, this.#deps.options)) this.#writer.enqueue(userId, state)
+    }
+    await this.#writer.flush()
+  }
+
   /** Derives the user's state from the devices and tells about it, if it is news. */
   #update(userId: UserId, user: TrackedUser, statusMsg: string | undefined): void {
     const { clock, options } = this.#deps
@@ -211,6 +243,11 @@ export class PresenceOwner implements PresenceSink {
       const isPausing = user.presence.isCurrentlyActive && nowMs - user.presence.lastActiveTsMs >= options.lastActiveGranularityMs
       if (isTimedOut || isPausing) this.#update(userId, user, user.presence.statusMsg)
       else if (canForget && user.presence.state === 'offline') this.#users.delete(userId)
+    }
+    for (const [userId, { presence, heardTsMs }] of this.#remote) {
+      if (nowMs - heardTsMs < REMOTE_TIMEOUT_MS) continue
+      this.#remote.delete(userId)
+      this.#writer.enqueue(userId, { ...presence, state: 'offline', isCurrentlyActive: false })
     }
   }
 }

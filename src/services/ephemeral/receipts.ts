@@ -48,6 +48,8 @@ export interface ReceiptRequest {
   readonly receiptType: ReadReceiptType
   /** Undefined for an unthreaded receipt. */
   readonly threadId?: string | undefined
+  /** When another server says it was; now by default. */
+  readonly receivedTsMs?: number
 }
 
 /** Keeps how far users have read: receipts, which never go back (reliability P9), and the fully-read marker. */
@@ -115,7 +117,7 @@ export class Receipts {
       throw new MatrixError('M_INVALID_PARAM', `The event is not related to the thread ${threadId}`)
     }
     if (storedPosition !== undefined && storedPosition >= target.position) return
-    const receivedTsMs = this.#clock.nowMs()
+    const receivedTsMs = request.receivedTsMs ?? this.#clock.nowMs()
     const row = { ...key, eventId, receivedTsMs, eventPosition: target.position, notifyOrdinal: target.notifyOrdinal }
     await this.#committer.commit({
       count: 1,

@@ -187,3 +187,17 @@ export async function deleteRemoteDeviceLists(tx: Queryable, userIds: readonly s
     [userIds],
   )
 }
+
+/** Finds users with known lists who are in no room that one of our users is in. */
+export async function findUnfollowedUsers(tx: Queryable, serverName: string): Promise<UserId[]> {
+  const rows = await tx.query<{ userId: UserId }>(
+    'find_unfollowed_users',
+    `WITH ours AS (
+       SELECT DISTINCT room_nid FROM memberships WHERE membership = 'join' AND substr(user_id, strpos(user_id, ':') + 1) = $1
+     )
+     SELECT d.user_id AS "userId" FROM remote_device_lists d
+      WHERE NOT EXISTS (SELECT FROM memberships m JOIN ours USING (room_nid) WHERE m.user_id = d.user_id AND m.membership = 'join')`,
+    [serverName],
+  )
+  return rows.map((row) => row.userId)
+}

@@ -6,9 +6,6 @@ import { receiptKey } from './history.ts'
 import { ACCOUNT_DATA_TYPE } from './world.ts'
 import type { Session, World } from './world.ts'
 
-/** Members of one room by user, as one endpoint tells. */
-export type Members = Readonly<Record<string, string>>
-
 /** What one process says at rest. */
 export interface ProcessRead {
   readonly name: string

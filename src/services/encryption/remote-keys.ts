@@ -5,10 +5,10 @@ import type { JsonObject, JsonValue } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
 import type { ClaimedKey, KeyClaim } from '../../storage/tables/one-time-keys.ts'
 import {
+  followRemoteUsers,
   getRemoteCrossSigningKeys,
   getRemoteDeviceLists,
   getRemoteDevices,
-  markRemoteDeviceListsStale,
 } from '../../storage/tables/remote-devices.ts'
 import { FederationRequestError, NotRetryingDestination } from '../federation/federation-errors.ts'
 import type { FederationRequester } from '../federation/federation-client.ts'
@@ -109,7 +109,7 @@ export class RemoteKeys {
     const sharing = await Promise.all(
       userIds.map(async (userId) => ((await this.#memberships.getJoinedRooms(userId)).length > 0 ? [userId] : [])),
     )
-    if (sharing.flat().length > 0) await markRemoteDeviceListsStale(this.#database, sharing.flat())
+    if (sharing.flat().length > 0) await followRemoteUsers(this.#database, sharing.flat())
   }
 
   async #askServers(

@@ -156,6 +156,16 @@ export async function markRemoteDeviceListsStale(tx: Queryable, userIds: readonl
   )
 }
 
+/** Has the lists of users fetched of whom nothing is known yet. */
+export async function followRemoteUsers(tx: Queryable, userIds: readonly string[]): Promise<void> {
+  await tx.query(
+    'follow_remote_users',
+    `INSERT INTO remote_device_lists (user_id, stream_id, is_stale) SELECT id, 0, true FROM unnest($1::text[]) AS id ORDER BY id
+     ON CONFLICT (user_id) DO NOTHING`,
+    [userIds],
+  )
+}
+
 /** Notes that a stale list could not be fetched. */
 export async function postponeRemoteDeviceList(tx: Queryable, userId: UserId, retryTsMs: number): Promise<void> {
   await tx.query(

@@ -1,6 +1,7 @@
 import type { EventId, ServerName } from '../protocol/ids.ts'
 import { RoutedRemoteRooms, serveRemoteRooms } from '../api/replication/remote-rooms.ts'
 import { EventDrafts } from '../services/events/event-drafts.ts'
+import { EventFetcher } from '../services/federation/inbound/event-fetcher.ts'
 import { PduReader } from '../services/federation/inbound/pdu-reader.ts'
 import { CandidateServers } from '../services/federation/remote/candidate-servers.ts'
 import { MembershipHandshake } from '../services/federation/remote/membership-handshake.ts'
@@ -10,6 +11,8 @@ import { RemoteInvites } from '../services/federation/remote/remote-invites.ts'
 import { RemoteJoins } from '../services/federation/remote/remote-joins.ts'
 import { RemoteMemberships } from '../services/federation/remote/remote-memberships.ts'
 import type { RemoteRoomsWriter } from '../services/federation/remote/remote-rooms-writer.ts'
+import { RemoteStates } from '../services/federation/remote/remote-states.ts'
+import { RoomHistory } from '../services/federation/remote/room-history.ts'
 import type { RoomServers } from '../services/federation/room-servers.ts'
 import { strippedTypes } from '../services/rooms/stripped-state.ts'
 import { insertEventRelay } from '../storage/tables/event-relays.ts'
@@ -24,6 +27,7 @@ export interface FederationRemoteServices {
   readonly remoteMemberships: RemoteMemberships
   readonly remoteAliases: RemoteAliases
   readonly remoteRooms: RemoteRoomsWriter
+  readonly roomHistory: RoomHistory
 }
 
 interface FederationRemoteDeps {
@@ -43,7 +47,10 @@ export function assembleFederationRemote(core: Core, deps: FederationRemoteDeps)
   const writer = routeRemoteRooms(core, deps)
   const reader = new PduReader({ keyRing })
   const handshake = new MembershipHandshake({ client, clock, random, serverName, signingKey })
+  const fetcher = new EventFetcher({ client, reader })
+  const states = new RemoteStates({ database, fetcher, writer })
   return {
+    roomHistory: new RoomHistory({ database, client, reader, states, writer, events, roomServers, clock, logger, serverName }),
     remoteRooms: writer,
     remoteAliases: new RemoteAliases({ client, serverName }),
     remoteMemberships: new RemoteMemberships({

@@ -169,6 +169,7 @@ function assembleServices(core: Core, cluster: Cluster) {
   const { roomServers } = federationReads
   const remote = assembleFederationRemote(core, { cluster, federation, rooms, directory, roomServers })
   const { remoteMemberships } = remote
+  reading.roomMessages.setHistory(remote.roomHistory)
   const writing = assembleRoomWriting(core, { writer, directory, remoteMemberships, userData, accounts, push })
   const outbound = assembleFederationOutbound(core, { cluster, federation, encryption, profiles: userData.profiles })
   const pushSending = assemblePushSending(core, {

@@ -82,7 +82,8 @@ export class EventReader {
   /** Parses a row that another query brought, or takes it from the cache. */
   remember(record: EventRecord): StoredEvent {
     const cached = this.#cache.get(record.eventId)
-    if (cached) return cached
+    // What was stored for its own sake became history, which no row of the stream tells.
+    if (cached && cached.flags === record.flags) return cached
     const redactedBy = record.redactedBy ?? this.#redactions.get(record.eventId) ?? null
     const stored = parseEventRecord(redactedBy === record.redactedBy ? record : { ...record, redactedBy })
     this.#cache.set(record.eventId, stored, { size: EVENT_BYTES + BYTES_PER_CHARACTER * record.json.length })

@@ -14,8 +14,11 @@ import type { EventReader, StoredEvent } from '../../events/event-reader.ts'
 import { stateRecordToEvent } from '../../events/state-records.ts'
 import type { RoomAccess } from './room-access.ts'
 import { filterHistory } from './history-view.ts'
-import type { RoomPage, RoomPages } from './room-pages.ts'
+import type { PageRange, PageWish, RoomPage, RoomPages } from './room-pages.ts'
 import type { RoomView, RoomViews } from './room-view.ts'
+
+/** How often one request asks other servers for more. */
+const FILLS_MAX = 3
 
 /** Who reads, in which form. */
 export interface RoomReader {
@@ -52,6 +55,18 @@ export interface EventContext {
   readonly stored: StoredEvent
 }
 
+/** Where history comes from that other servers have. */
+export interface MissingHistory {
+  /** Fetches some of what is missing in a part of a room's history; tells whether anything came. */
+  fill(range: { readonly roomId: RoomId; readonly low: number; readonly high: number }, wantedCount: number): Promise<boolean>
+  /** The events before which something is missing, the latest first. */
+  findGaps(range: {
+    readonly roomId: RoomId
+    readonly low: number
+    readonly high: number
+  }): Promise<readonly { readonly position: number | null; readonly ordinal: number }[]>
+}
+
 export interface RoomMessagesDeps {
   readonly database: Database
   readonly hub: StreamHub
@@ -66,9 +81,15 @@ export interface RoomMessagesDeps {
 /** Reads timelines of rooms: pages, single events, and what stands around an event. All events come as JSON texts. */
 export class RoomMessages {
   readonly #deps: RoomMessagesDeps
+  #history: MissingHistory | undefined
 
   constructor(deps: RoomMessagesDeps) {
     this.#deps = deps
+  }
+
+  /** Says who fetches what is missing of the rooms' history here. */
+  setHistory(history: MissingHistory): void {
+    this.#history = history
   }
 
   /** Who asks, and whom they do not want to hear. */
@@ -92,7 +113,7 @@ export class RoomMessages {
       direction === 'b'
         ? { low: placeAfter(request.to ?? 0), high: Math.min(startPosition, head) }
         : { low: placeAfter(startPosition), high: Math.min(request.to ?? head, head) }
-    const page = await this.#deps.pages.read(
+    const page = await this.#readPage(
       { roomId, direction, limit, ...range },
       { view, filter, ignoredUsers: reader.ignoredUsers },
     )
@@ -103,6 +124,23 @@ export class RoomMessages {
     // An empty page says that the end is reached; before that, a client learns it with one more request.
     const isEnd = page.isExhausted && page.events.length === 0
     return { startPosition, endPosition: isEnd ? undefined : page.end, chunk, state }
+  }
+
+  /** Reads a page; backwards, what is missing in it is fetched from other servers first, as far as they have it at once. */
+  async #readPage(range: PageRange, wish: PageWish): Promise<RoomPage> {
+    const { roomId, direction, limit, high } = range
+    const history = this.#history
+    let page = await this.#deps.pages.read(range, wish)
+    if (direction === 'f' || !history) return page
+    for (let round = 0; round < FILLS_MAX; round++) {
+      const low = page.isExhausted ? range.low : page.end
+      if (!(await history.fill({ roomId, low, high }, limit))) break
+      page = await this.#deps.pages.read(range, wish)
+    }
+    if (!page.isExhausted) return page
+    // What could not be had now may be had later: the next page goes on from there.
+    const gap = (await history.findGaps({ roomId, low: range.low, high })).at(-1)
+    return gap ? { ...page, end: placeBefore(placeOf(gap)) } : page
   }
 
   /** Writes events that the user may see. */

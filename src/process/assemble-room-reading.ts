@@ -2,6 +2,7 @@ import { RelationBundles } from '../services/relations/relation-bundles.ts'
 import { Relations } from '../services/relations/relations.ts'
 import { PublicRooms } from '../services/rooms/public-rooms.ts'
 import { RoomCards } from '../services/rooms/room-cards.ts'
+import { RemoteSpaces } from '../services/federation/remote/remote-spaces.ts'
 import { SpaceHierarchies } from '../services/rooms/hierarchy.ts'
 import type { Memberships } from '../services/rooms/memberships.ts'
 import { EventReports } from '../services/rooms/event-reports.ts'
@@ -20,6 +21,7 @@ import type { RoomSnapshotsDeps } from '../services/sync/room-snapshots.ts'
 import type { AccountData } from '../services/user-data/account-data.ts'
 import type { Cluster } from './assemble-cluster.ts'
 import type { Core } from './assemble-core.ts'
+import type { FederationServices } from './assemble-federation.ts'
 import type { RoomDirectoryServices } from './assemble-room-directory.ts'
 
 /** What clients read of rooms. */
@@ -47,6 +49,7 @@ interface RoomReadingDeps extends Pick<RoomSnapshotsDeps, 'receipts' | 'presence
   readonly directory: RoomDirectoryServices
   readonly accountData: AccountData
   readonly cluster: Cluster
+  readonly federation: Pick<FederationServices, 'federationClient'>
 }
 
 export function assembleRoomReading(core: Core, deps: RoomReadingDeps): RoomReadingServices {
@@ -67,6 +70,7 @@ export function assembleRoomReading(core: Core, deps: RoomReadingDeps): RoomRead
     )
   }
   const messageSearch = new MessageSearch({ database, indexer: keeper, events, memberships, views, cards: roomCards })
+  const remoteSpaces = new RemoteSpaces({ client: deps.federation.federationClient, clock, serverName })
   const roomPreviews = new RoomPreviews({ cards: roomCards, memberships })
   return {
     eventStream: new EventStream({ database, hub, clock, events, memberships, access, views, messages: roomMessages }),
@@ -89,7 +93,7 @@ export function assembleRoomReading(core: Core, deps: RoomReadingDeps): RoomRead
     },
     roomPreviews,
     memberships,
-    spaceHierarchies: new SpaceHierarchies({ database, previews: roomPreviews }),
+    spaceHierarchies: new SpaceHierarchies({ database, previews: roomPreviews, remote: remoteSpaces }),
     roomTimes: new RoomTimes({ database, events, access, views }),
     eventReports: new EventReports({ database, events, cards: roomCards }),
     reports: new Reports({

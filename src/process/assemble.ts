@@ -11,6 +11,7 @@ import type { StreamName } from '../streams/streams.ts'
 import type { Logger } from '../util/logger.ts'
 import { assembleAccounts } from './assemble-accounts.ts'
 import type { AccountServices } from './assemble-accounts.ts'
+import { assembleAppserviceRegistry, assembleAppservices } from './assemble-appservices.ts'
 import { assembleCluster, routeEvents } from './assemble-cluster.ts'
 import type { Cluster } from './assemble-cluster.ts'
 import { assembleCore } from './assemble-core.ts'
@@ -74,6 +75,7 @@ export function assemble(deps: {
       sync: services.sync,
       slidingSync: services.slidingSync,
       ...accounts,
+      ...services.asServices,
       ...encryption,
       ...userData,
       ...ephemeral,
@@ -106,6 +108,7 @@ export function assemble(deps: {
       push.start()
       await reading.start()
       await accounts.start()
+      await services.asServices.start()
       services.inbound.start()
     },
     ready: () => ephemeral.ready(),
@@ -116,6 +119,7 @@ export function assemble(deps: {
       await accounts.stop()
       await background.drain()
       await services.pushSending.stop()
+      await services.asServices.stop()
       await federation.stop()
       await rooms.drain()
       await cluster.stop()
@@ -144,7 +148,8 @@ function linkAccounts(
 
 /** Every service, each with what it needs of the others. */
 function assembleServices(core: Core, cluster: Cluster) {
-  const accounts = assembleAccounts(core)
+  const appservices = assembleAppserviceRegistry(core)
+  const accounts = assembleAccounts(core, { appservices })
   const federation = assembleFederation(core, { caches: accounts.caches, cluster })
   const encryption = assembleEncryption(core, accounts, { requests: federation.federationClient })
   const media = assembleMedia(core, federation)
@@ -155,9 +160,10 @@ function assembleServices(core: Core, cluster: Cluster) {
   const observed = observe(core, cluster, rooms)
   const topology = assembleReports(core, observed)
   const writer = routeEvents(core, cluster, rooms.writer)
-  const directory = assembleRoomDirectory(core, { writer })
+  const directory = assembleRoomDirectory(core, { writer, appservices })
   const reading = assembleRoomReading(core, {
     directory,
+    federation,
     accountData: userData.accountData,
     receipts: push.receipts,
     presence: ephemeral.presence,
@@ -177,6 +183,7 @@ function assembleServices(core: Core, cluster: Cluster) {
     push,
     getIgnoredUsers: (userId) => userData.accountData.getIgnoredUsers(userId),
   })
+  const asServices = assembleAppservices(core, { cluster, accounts, appservices, directory, userData })
   const inbound = assembleFederationInbound(core, {
     cluster,
     federation,
@@ -219,6 +226,7 @@ function assembleServices(core: Core, cluster: Cluster) {
     remote,
     outbound,
     pushSending,
+    asServices,
     inbound,
     sync,
     slidingSync,

@@ -1,10 +1,11 @@
 import { MatrixError, invalidParam } from '../../protocol/errors.ts'
-import { toStrippedEventJson } from '../../protocol/events/client-event.ts'
-import type { MatrixEvent } from '../../protocol/events/event.ts'
-import type { RoomId, UserId } from '../../protocol/ids.ts'
+import type { RoomId, ServerName, UserId } from '../../protocol/ids.ts'
+import type { JsonObject } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
 import { getSpaceChildren } from '../../storage/tables/room-reads.ts'
 import { stateRecordToEvent } from '../events/state-records.ts'
+import { compareChildren, readRemoteChildren, readSpaceChild } from './space-children.ts'
+import type { SpaceChild } from './space-children.ts'
 import type { RoomPreviews, RoomSummary } from './summary.ts'
 
 /** Rooms of one tree that are looked at. */
@@ -12,8 +13,9 @@ const TREE_ROOMS_MAX = 2000
 const DEPTH_MAX = 20
 /** Children of a space that another server gets at once. */
 const SERVER_CHILDREN_MAX = 200
-/** Spec: m.space.child, `order`. */
-const ORDER = /^[\x20-\x7e]{1,50}$/
+/** Rooms of one tree that other servers are asked for, and how many at once. */
+const REMOTE_ROOMS_MAX = 100
+const REMOTE_AT_ONCE = 10
 
 export interface HierarchyRequest {
   readonly roomId: RoomId
@@ -31,20 +33,37 @@ export interface HierarchyPage {
 
 interface Space {
   readonly summary: RoomSummary
-  readonly children: readonly MatrixEvent[]
+  readonly children: readonly SpaceChild[]
+}
+
+/** A room to look at: who may know it, and what the server of its space told of it. */
+interface Place {
+  readonly roomId: RoomId
+  readonly via: readonly ServerName[]
+  readonly told: JsonObject | undefined
+}
+
+/** What other servers tell of rooms that nobody here is in. */
+interface RemoteLevels {
+  getLevel(
+    roomId: RoomId,
+    options: { readonly via: readonly ServerName[]; readonly isSuggestedOnly: boolean },
+  ): Promise<{ readonly room: JsonObject; readonly children: ReadonlyMap<RoomId, JsonObject> } | undefined>
 }
 
 /**
- * Walks spaces. A tree is read level by level, in two queries for each, and shown depth first; a page's token says how far
+ * Walks spaces. A tree is read level by level, in a few queries for each, other servers asked for what we know nothing of, and shown depth first; a page's token says how far
  * the walk went, so that any process can go on with it. Spec: client-server-api § Spaces, space_hierarchy.yaml.
  */
 export class SpaceHierarchies {
   readonly #database: Database
   readonly #previews: RoomPreviews
+  readonly #remote: RemoteLevels
 
-  constructor(deps: { database: Database; previews: RoomPreviews }) {
+  constructor(deps: { database: Database; previews: RoomPreviews; remote: RemoteLevels }) {
     this.#database = deps.database
     this.#previews = deps.previews
+    this.#remote = deps.remote
   }
 
   /** Reads a page of the tree below a room. Throws M_FORBIDDEN, M_INVALID_PARAM. */
@@ -75,7 +94,7 @@ export class SpaceHierarchies {
     const events = (await this.#readChildren(spaces, request.isSuggestedOnly)).get(request.roomId) ?? []
     const children = events.slice(0, SERVER_CHILDREN_MAX)
     const below = await this.#previews.getVisibleToServer(
-      children.map((event) => event.stateKey as RoomId),
+      children.map((child) => child.roomId),
       server,
     )
     return (
@@ -88,24 +107,20 @@ export class SpaceHierarchies {
   async #readTree(userId: UserId, request: HierarchyRequest): Promise<Map<RoomId, Space>> {
     const tree = new Map<RoomId, Space>()
     const seen = new Set<RoomId>([request.roomId])
-    let level: RoomId[] = [request.roomId]
+    const asking = { userId, isSuggestedOnly: request.isSuggestedOnly, remoteLeft: REMOTE_ROOMS_MAX }
+    let level: Place[] = [{ roomId: request.roomId, via: [], told: undefined }]
     for (let depth = 0; depth <= Math.min(request.maxDepth ?? DEPTH_MAX, DEPTH_MAX) && level.length > 0; depth++) {
-      const summaries = await this.#previews.getVisible(level, userId)
-      const spaces = [...summaries.values()]
-        .filter((summary) => summary.room_type === 'm.space')
-        .map((summary) => summary.room_id as RoomId)
-      const children = await this.#readChildren(spaces, request.isSuggestedOnly)
-      const next: RoomId[] = []
-      for (const roomId of level) {
-        const summary = summaries.get(roomId)
-        if (!summary) continue
-        const events = children.get(roomId) ?? []
-        tree.set(roomId, { summary, children: events })
-        for (const event of events) {
-          const childId = event.stateKey as RoomId
-          if (seen.has(childId) || seen.size >= TREE_ROOMS_MAX) continue
-          seen.add(childId)
-          next.push(childId)
+      const local = await this.#readLocal(level, asking)
+      const remote = await this.#readRemote(level, local, asking)
+      const next: Place[] = []
+      for (const { roomId } of level) {
+        const space = local.get(roomId) ?? remote.get(roomId)
+        if (!space) continue
+        tree.set(roomId, space)
+        for (const child of space.children) {
+          if (seen.has(child.roomId) || seen.size >= TREE_ROOMS_MAX) continue
+          seen.add(child.roomId)
+          next.push({ roomId: child.roomId, via: child.via, told: remote.get(roomId)?.told.get(child.roomId) })
         }
       }
       level = next
@@ -113,11 +128,65 @@ export class SpaceHierarchies {
     return tree
   }
 
-  async #readChildren(spaces: readonly RoomId[], isSuggestedOnly: boolean): Promise<Map<RoomId, MatrixEvent[]>> {
-    if (spaces.length === 0) return new Map()
-    const events = (await getSpaceChildren(this.#database, spaces)).map(stateRecordToEvent)
-    const valid = events.filter((event) => isChild(event) && (!isSuggestedOnly || event.content['suggested'] === true))
-    return Map.groupBy(valid.sort(compareChildren), (event) => event.roomId)
+  async #readLocal(level: readonly Place[], asking: { userId: UserId; isSuggestedOnly: boolean }): Promise<Map<RoomId, Space>> {
+    const summaries = await this.#previews.getVisible(
+      level.map(({ roomId }) => roomId),
+      asking.userId,
+    )
+    const spaces = [...summaries].flatMap(([roomId, summary]) => (summary.room_type === 'm.space' ? [roomId] : []))
+    const children = await this.#readChildren(spaces, asking.isSuggestedOnly)
+    return new Map(Array.from(summaries, ([roomId, summary]) => [roomId, { summary, children: children.get(roomId) ?? [] }]))
+  }
+
+  /** Asks other servers for the rooms that we know nothing of. What their space's server told of rooms that are no spaces is enough. */
+  async #readRemote(
+    level: readonly Place[],
+    local: ReadonlyMap<RoomId, Space>,
+    asking: { readonly userId: UserId; readonly isSuggestedOnly: boolean; remoteLeft: number },
+  ): Promise<Map<RoomId, Space & { readonly told: ReadonlyMap<RoomId, JsonObject> }>> {
+    const { userId, isSuggestedOnly } = asking
+    const known = await this.#previews.getKnown(level.map(({ roomId }) => roomId))
+    const places = level.filter(({ roomId }) => !local.has(roomId) && !known.has(roomId))
+    const found = new Map<RoomId, { room: JsonObject; told: ReadonlyMap<RoomId, JsonObject> }>()
+    const unasked: Place[] = []
+    for (const place of places) {
+      if (place.told && place.told['room_type'] !== 'm.space') found.set(place.roomId, { room: place.told, told: new Map() })
+      else if (place.via.length > 0) unasked.push(place)
+    }
+    const asked = unasked.slice(0, asking.remoteLeft)
+    asking.remoteLeft -= asked.length
+    for (let start = 0; start < asked.length; start += REMOTE_AT_ONCE) {
+      const some = asked.slice(start, start + REMOTE_AT_ONCE).map(async ({ roomId, via }) => {
+        const answer = await this.#remote.getLevel(roomId, { via, isSuggestedOnly })
+        if (answer) found.set(roomId, { room: answer.room, told: answer.children })
+      })
+      await Promise.all(some)
+    }
+    const visible = await this.#previews.getVisibleOfRemote(
+      Array.from(found.values(), ({ room }) => room),
+      userId,
+    )
+    return new Map(
+      Array.from(visible, ([roomId, summary]) => {
+        const { room = {}, told = new Map<RoomId, JsonObject>() } = found.get(roomId) ?? {}
+        const children = readRemoteChildren(room).filter((child) => !isSuggestedOnly || child.isSuggested)
+        return [roomId, { summary, children, told }] as const
+      }),
+    )
+  }
+
+  async #readChildren(spaces: readonly RoomId[], isSuggestedOnly: boolean): Promise<Map<RoomId, SpaceChild[]>> {
+    const children = new Map<RoomId, SpaceChild[]>()
+    if (spaces.length === 0) return children
+    for (const event of (await getSpaceChildren(this.#database, spaces)).map(stateRecordToEvent)) {
+      const child = readSpaceChild(event)
+      if (child === undefined || (isSuggestedOnly && !child.isSuggested)) continue
+      const siblings = children.get(event.roomId)
+      if (siblings) siblings.push(child)
+      else children.set(event.roomId, [child])
+    }
+    for (const siblings of children.values()) siblings.sort(compareChildren)
+    return children
   }
 }
 
@@ -133,38 +202,13 @@ function walk(tree: ReadonlyMap<RoomId, Space>, request: HierarchyRequest): Spac
     seen.add(top.roomId)
     order.push(space)
     if (top.depth >= depthMax) continue
-    for (const event of space.children.toReversed()) stack.push({ roomId: event.stateKey as RoomId, depth: top.depth + 1 })
+    for (const child of space.children.toReversed()) stack.push({ roomId: child.roomId, depth: top.depth + 1 })
   }
   return order
 }
 
 function writeSpace({ summary, children }: Space): string {
-  const texts = children.map((event) => `${toStrippedEventJson(event).slice(0, -1)},"origin_server_ts":${event.originServerTs}}`)
-  return `${JSON.stringify(summary).slice(0, -1)},"children_state":[${texts.join(',')}]}`
-}
-
-/** A child without a server to find it by does not count. Spec: m.space.child. */
-function isChild(event: MatrixEvent): boolean {
-  const via = event.content['via']
-  return Array.isArray(via) && via.length > 0 && event.stateKey?.startsWith('!') === true
-}
-
-/** Those with an order first, then by age, then by room id. Spec: client-server-api § Ordering of children within a space. */
-function compareChildren(one: MatrixEvent, other: MatrixEvent): number {
-  const oneOrder = orderOf(one)
-  const otherOrder = orderOf(other)
-  if (oneOrder !== otherOrder) {
-    if (oneOrder === undefined) return 1
-    if (otherOrder === undefined) return -1
-    return oneOrder < otherOrder ? -1 : 1
-  }
-  if (one.originServerTs !== other.originServerTs) return one.originServerTs - other.originServerTs
-  return (one.stateKey ?? '') < (other.stateKey ?? '') ? -1 : 1
-}
-
-function orderOf(event: MatrixEvent): string | undefined {
-  const order = event.content['order']
-  return typeof order === 'string' && ORDER.test(order) ? order : undefined
+  return `${JSON.stringify(summary).slice(0, -1)},"children_state":[${children.map(({ text }) => text).join(',')}]}`
 }
 
 function formatToken(offset: number, request: HierarchyRequest): string {

@@ -1,5 +1,6 @@
 import { MatrixError } from '../../protocol/errors.ts'
 import type { RoomId, UserId } from '../../protocol/ids.ts'
+import type { JsonObject } from '../../protocol/json.ts'
 import { getRoomVersion } from '../../protocol/room-versions/room-versions.ts'
 import type { Memberships } from './memberships.ts'
 import { toPublicRoom } from './public-rooms.ts'
@@ -61,6 +62,25 @@ export class RoomPreviews {
     return { visible, hidden: verdicts.filter(({ isVisible }) => !isVisible).map(({ card }) => card.roomId) }
   }
 
+  /**
+   * Of rooms that nobody here is in, as another server describes them, gives those that the user may see. That server looked at what
+   * ours may see, not at who asks. Behaviour of Synapse.
+   */
+  async getVisibleOfRemote(rooms: readonly JsonObject[], userId: UserId): Promise<Map<RoomId, RoomSummary>> {
+    const memberships = await this.#memberships.getOfUser(userId)
+    return new Map(
+      rooms.flatMap((room) => {
+        const found = readRemoteSummary(room)
+        return found && canSee(found.card, memberships) ? [[found.card.roomId, found.summary] as const] : []
+      }),
+    )
+  }
+
+  /** Those of the rooms that this server knows by itself. */
+  async getKnown(roomIds: readonly RoomId[]): Promise<ReadonlySet<RoomId>> {
+    return new Set((await this.#cards.get(roomIds)).keys())
+  }
+
   async #summarize(cards: readonly RoomCard[]): Promise<Map<RoomId, RoomSummary>> {
     const counts = await this.#cards.getJoinedCounts(cards.map((card) => card.roomId))
     return new Map(cards.map((card) => [card.roomId, toSummary(card, counts.get(card.roomId) ?? 0)]))
@@ -74,7 +94,43 @@ async function canServerSee(card: RoomCard, server: { isInOrInvited(roomId: Room
   return false
 }
 
-function canSee(card: RoomCard, memberships: ReadonlyMap<RoomId, { readonly membership: string }>): boolean {
+/** What decides whether a room may be seen. */
+type VisibilityOfRoom = Pick<RoomCard, 'roomId' | 'isWorldReadable' | 'roomVersion' | 'joinRule' | 'allowedRoomIds'>
+
+const TEXTS = ['name', 'topic', 'canonical_alias', 'avatar_url', 'room_type', 'join_rule', 'encryption'] as const
+
+/** Takes from another server's summary what has the right type; undefined where something is missing without which it is none. */
+function readRemoteSummary(room: JsonObject): { readonly card: VisibilityOfRoom; readonly summary: RoomSummary } | undefined {
+  const {
+    room_id: roomId,
+    num_joined_members: joinedCount,
+    world_readable: isWorldReadable,
+    guest_can_join: canGuestsJoin,
+  } = room
+  if (typeof roomId !== 'string' || typeof joinedCount !== 'number') return undefined
+  const texts = TEXTS.flatMap((key) => (typeof room[key] === 'string' ? [[key, room[key]] as const] : []))
+  const allowed = Array.isArray(room['allowed_room_ids']) ? room['allowed_room_ids'] : []
+  const allowedRoomIds = allowed.filter((id): id is RoomId => typeof id === 'string')
+  const { join_rule: joinRule = 'public', encryption, ...rest } = Object.fromEntries(texts)
+  // Servers do not have to say the version: one that has all join rules then.
+  const roomVersion = typeof room['room_version'] === 'string' ? room['room_version'] : '11'
+  return {
+    card: { roomId: roomId as RoomId, joinRule, roomVersion, allowedRoomIds, isWorldReadable: isWorldReadable === true },
+    summary: {
+      room_id: roomId,
+      num_joined_members: joinedCount,
+      world_readable: isWorldReadable === true,
+      guest_can_join: canGuestsJoin === true,
+      join_rule: joinRule,
+      ...rest,
+      room_version: roomVersion,
+      ...(encryption === MEGOLM ? { encryption } : {}),
+      ...(allowedRoomIds.length === 0 ? {} : { allowed_room_ids: allowedRoomIds }),
+    },
+  }
+}
+
+function canSee(card: VisibilityOfRoom, memberships: ReadonlyMap<RoomId, { readonly membership: string }>): boolean {
   const membership = memberships.get(card.roomId)?.membership
   if (card.isWorldReadable || membership === 'join' || membership === 'invite') return true
   const version = getRoomVersion(card.roomVersion)

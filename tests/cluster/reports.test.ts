@@ -88,6 +88,15 @@ test('every process tells every metric, once, as Prometheus reads it', async () 
   }
 })
 
+test('a commit of events is one message to the other processes', async () => {
+  for (const process of ['persister1', 'persister2']) {
+    const { text } = await cluster.send(process, 'GET', METRICS_PATH)
+    const sum = (pattern: RegExp): number => [...text.matchAll(pattern)].reduce((total, [, value]) => total + Number(value), 0)
+    const commits = sum(/^commit_batch_size_count\{[^}]*\} (\d+)$/gm)
+    expect(sum(/^repl_frames_total\{dir="out"\} (\d+)$/gm)).toBe(commits)
+  }
+})
+
 test('metrics are not told by listeners without that resource', async () => {
   expect(await cluster.send('main', 'GET', METRICS_PATH)).toMatchObject({ status: 404 })
 })

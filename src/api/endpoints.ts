@@ -17,6 +17,8 @@ import {
 import { deleteProfileField, getProfileField, getUserProfile, setProfileField } from './client/account/profile.ts'
 import { deactivateAccount } from './client/account/account-deactivation.ts'
 import { getAccount3PIDs } from './client/account/administrative-contact.ts'
+import { pingAppservice } from './client/appservice/appservice-ping.ts'
+import { updateAppserviceRoomDirectoryVisibility } from './client/appservice/appservice-room-directory.ts'
 import { deleteDevice, deleteDevices, getDevice, getDevices, updateDevice } from './client/account/device-management.ts'
 import { requestOpenIdToken } from './client/account/openid.ts'
 import { changePassword, getPasswordPolicy } from './client/account/password-management.ts'
@@ -183,6 +185,8 @@ export const ENDPOINTS: readonly Endpoint<ApiContext>[] = [
 
   // account
   getTokenOwner,
+  pingAppservice,
+  updateAppserviceRoomDirectoryVisibility,
   changePassword,
   getPasswordPolicy,
   deactivateAccount,

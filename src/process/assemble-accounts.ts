@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { ServerName } from '../protocol/ids.ts'
+import type { Appservices } from '../services/appservices/appservices.ts'
 import { AccessTokens } from '../services/accounts/access-tokens.ts'
 import { Accounts } from '../services/accounts/accounts.ts'
 import type { OnDeactivated } from '../services/accounts/accounts.ts'
@@ -32,6 +33,7 @@ export interface AccountServices {
   readonly accounts: Accounts
   readonly openIdTokens: OpenIdTokens
   readonly devices: Devices
+  readonly lastSeen: LastSeen
   readonly caches: CacheInvalidation
   /** What must go with a device: add to it while wiring. */
   readonly deleteDeviceHooks: DeleteDeviceHook[]
@@ -45,7 +47,7 @@ export interface AccountServices {
 }
 
 /** Wires accounts and devices. */
-export function assembleAccounts(core: Core): AccountServices {
+export function assembleAccounts(core: Core, deps: { readonly appservices: Appservices }): AccountServices {
   const { config, database, clock, random, rateLimiter, serverName, background } = core
   const { registration: options, ratelimits } = config
   const { passwordConfig } = options
@@ -77,6 +79,7 @@ export function assembleAccounts(core: Core): AccountServices {
     ...parts,
     interactiveAuth,
     onRegistered,
+    reserved: deps.appservices,
     options: registrationOptions(config, serverName),
   })
   const passwordPolicy = passwordConfig.policy

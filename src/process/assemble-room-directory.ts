@@ -1,3 +1,4 @@
+import type { Appservices } from '../services/appservices/appservices.ts'
 import type { EventsWriter } from '../services/events/event-intent.ts'
 import { RoomAliases } from '../services/rooms/aliases.ts'
 import { DirectoryRules } from '../services/rooms/directory-rules.ts'
@@ -16,7 +17,7 @@ export interface RoomDirectoryServices {
   readonly roomDirectory: RoomDirectory
 }
 
-export function assembleRoomDirectory(core: Core, deps: { writer: EventsWriter }): RoomDirectoryServices {
+export function assembleRoomDirectory(core: Core, deps: { writer: EventsWriter; appservices: Appservices }): RoomDirectoryServices {
   const { config, database, clock, memberships, serverName, logger } = core
   const roomSlots = new RoomSlots({ database })
   const roomViews = new RoomViews({ database, hub: core.hub })
@@ -34,6 +35,7 @@ export function assembleRoomDirectory(core: Core, deps: { writer: EventsWriter }
       access: roomAccess,
       writer: deps.writer,
       rules: new DirectoryRules(config.rooms.aliasCreationRules),
+      reserved: deps.appservices,
       requiresMembership: config.rooms.requireMembershipForAliases,
       onError: (error) => logger.error('updating a canonical alias failed', { error }),
     }),

@@ -3,7 +3,7 @@ import { jsonResponse, SerializedJson } from '../../http/endpoint.ts'
 import type { Endpoint, HttpMethod, HttpRequest, HttpResponse, ListenerResource } from '../../http/endpoint.ts'
 import { invalidParam, MatrixError } from '../../protocol/errors.ts'
 import { parseStrictJson } from '../../protocol/strict-json.ts'
-import type { Requester } from '../../services/accounts/requester.ts'
+import type { Masquerade, Requester } from '../../services/accounts/requester.ts'
 import type { EndpointGroupName } from '../endpoint-groups.ts'
 import { checkInput, bodyCheck, textCheck, queryObject } from '../endpoint-input.ts'
 import type { InputCheck } from '../endpoint-input.ts'
@@ -116,12 +116,19 @@ async function authenticate(
       remoteAddress: request.remoteAddress,
       userAgent: request.headers['user-agent'],
     },
-    { isLockedAllowed },
+    { isLockedAllowed, masquerade: masqueradeOf(request) },
   )
   if (requester.isGuest && (mode === 'user' || mode === 'admin'))
     throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 'Guest access not allowed')
   if (mode === 'admin' && !requester.isAdmin) throw new MatrixError('M_FORBIDDEN', 'You are not a server admin')
   return requester
+}
+
+/** As whom an application service acts. Spec: application-service-api § Identity assertion; MSC3202 has the older name. */
+function masqueradeOf({ query }: HttpRequest): Masquerade | undefined {
+  const [userId] = query.get('user_id') ?? []
+  const [deviceId] = query.get('device_id') ?? query.get('org.matrix.msc3202.device_id') ?? []
+  return userId === undefined && deviceId === undefined ? undefined : { userId, deviceId }
 }
 
 /** The token of the Authorization header or of the query. Spec: client-server-api § Using access tokens. */

@@ -8,6 +8,8 @@ import type { Registration } from '../../services/accounts/registration.ts'
 import type { Authenticator } from '../../services/accounts/requester.ts'
 import type { Sessions } from '../../services/accounts/sessions.ts'
 import type { SharedSecretRegistration } from '../../services/accounts/shared-secret-registration.ts'
+import type { AppserviceAccounts } from '../../services/appservices/appservice-accounts.ts'
+import type { AppserviceQueries } from '../../services/appservices/appservice-queries.ts'
 import type { Devices } from '../../services/devices/devices.ts'
 import type { CrossSigning } from '../../services/encryption/cross-signing.ts'
 import type { DehydratedDevices } from '../../services/encryption/dehydrated-devices.ts'
@@ -75,6 +77,8 @@ export interface ClientContext extends KeysContext {
   readonly interactiveAuth: InteractiveAuth
   readonly accounts: Accounts
   readonly openIdTokens: OpenIdTokens
+  readonly appserviceAccounts: AppserviceAccounts
+  readonly appserviceQueries: AppserviceQueries
   readonly devices: Devices
   readonly deviceKeys: DeviceKeyStore
   readonly keyQuery: KeyQuery

@@ -109,6 +109,7 @@ export class InteractiveAuth {
     requester: Requester,
     request: { method: string; url: string; auth: unknown; mayReuse?: boolean },
   ): Promise<void> {
+    if (requester.managesDevices === true) return
     if (request.mayReuse && this.#sessionTimeoutMs > 0) {
       const confirmedTsMs = await getConfirmedTsMs(this.#database, requester.accessTokenId)
       if (confirmedTsMs !== undefined && this.#clock.nowMs() - confirmedTsMs < this.#sessionTimeoutMs) return

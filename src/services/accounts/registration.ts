@@ -75,6 +75,13 @@ export interface CreateAccountRequest {
   readonly isAdmin: boolean
   readonly userType: string | undefined
   readonly device: DeviceRequest | undefined
+  /** The application service that makes it, and has checked the name. */
+  readonly appserviceId?: string | undefined
+}
+
+/** Knows which names belong to application services. Throws M_EXCLUSIVE. */
+export interface ReservedUsers {
+  assertMayMakeUser(userId: string, appserviceId: string | undefined): void
 }
 
 /** What came of a registration; without a session when login was inhibited. */
@@ -94,6 +101,7 @@ export class Registration {
   readonly #sessions: Sessions
   readonly #options: RegistrationOptions
   readonly #onRegistered: readonly OnRegistered[]
+  readonly #reserved: ReservedUsers
 
   constructor(deps: {
     database: Database
@@ -106,6 +114,7 @@ export class Registration {
     options: RegistrationOptions
     /** Read at each registration: `assemble` may add to the list after this is made. They run one after the other. */
     onRegistered: readonly OnRegistered[]
+    reserved: ReservedUsers
   }) {
     this.#database = deps.database
     this.#clock = deps.clock
@@ -116,6 +125,7 @@ export class Registration {
     this.#sessions = deps.sessions
     this.#options = deps.options
     this.#onRegistered = deps.onRegistered
+    this.#reserved = deps.reserved
   }
 
   /** Checks whether a name is free. Throws M_FORBIDDEN, M_INVALID_USERNAME, M_USER_IN_USE, M_LIMIT_EXCEEDED. */
@@ -230,9 +240,14 @@ export class Registration {
 
   /** Makes an account for somebody who may (shared secret, administrator). Throws M_INVALID_USERNAME, M_USER_IN_USE. */
   async createAccount(request: CreateAccountRequest): Promise<Registered> {
-    const userId = this.#checkName(request.localpart)
+    const { appserviceId } = request
+    // Bridges may use names that people may not.
+    const userId =
+      appserviceId === undefined ? this.#checkName(request.localpart) : makeUserId(request.localpart, this.#options.serverName)
+    this.#reserved.assertMayMakeUser(userId, appserviceId)
     await this.#checkFree(userId)
     return this.#create({
+      appserviceId,
       userId,
       passwordHash: request.password === undefined ? undefined : await this.#passwords.hash(request.password),
       displayName: request.displayName ?? localpartOf(userId),
@@ -251,10 +266,11 @@ export class Registration {
     isGuest: boolean
     userType: string | undefined
     device: DeviceRequest | undefined
+    appserviceId?: string | undefined
     confirmation?: Confirmation
   }): Promise<Registered> {
-    const { userId, passwordHash, isAdmin, isGuest, userType, device, confirmation } = account
-    const row = { userId, passwordHash, createdTsMs: this.#clock.nowMs(), isAdmin, isGuest, userType, appserviceId: undefined }
+    const { userId, passwordHash, isAdmin, isGuest, userType, device, appserviceId, confirmation } = account
+    const row = { userId, passwordHash, createdTsMs: this.#clock.nowMs(), isAdmin, isGuest, userType, appserviceId }
     const write = (tx: Queryable): Promise<unknown> => Promise.all([insertUser(tx, row), finish(tx, userId, confirmation)])
     let session: Session | undefined
     try {
@@ -274,7 +290,9 @@ export class Registration {
     if (localpart.startsWith('_') && !this.#options.allowsUnderscore)
       throw new MatrixError('M_INVALID_USERNAME', 'User ID may not begin with _')
     if (NUMERIC.test(localpart)) throw new MatrixError('M_INVALID_USERNAME', 'Numeric user IDs are reserved for guest users')
-    return makeUserId(localpart, this.#options.serverName)
+    const userId = makeUserId(localpart, this.#options.serverName)
+    this.#reserved.assertMayMakeUser(userId, undefined)
+    return userId
   }
 
   async #checkFree(userId: UserId): Promise<void> {

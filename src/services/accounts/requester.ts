@@ -13,6 +13,16 @@ export interface Requester {
   readonly isShadowBanned: boolean
   /** False for users and application services that an admin exempted. */
   readonly isRateLimited: boolean
+  /** The application service that acts as the user. */
+  readonly appserviceId?: string | undefined
+  /** It makes and deletes devices without further proof (MSC4190). */
+  readonly managesDevices?: boolean | undefined
+}
+
+/** As whom an application service wants to act. */
+export interface Masquerade {
+  readonly userId: string | undefined
+  readonly deviceId: string | undefined
 }
 
 /** Turns access tokens into requesters. */
@@ -24,6 +34,6 @@ export interface Authenticator {
   authenticate(
     token: string,
     seen: { remoteAddress: string; userAgent: string | undefined },
-    options?: { isLockedAllowed?: boolean },
+    options?: { isLockedAllowed?: boolean; masquerade?: Masquerade | undefined },
   ): Promise<Requester>
 }

@@ -7,6 +7,7 @@ import {
   getDevice,
   getDevicesOfUser,
   getDevicesOfUsers,
+  insertDevice,
   updateDeviceName,
 } from '../../storage/tables/devices.ts'
 import type { DeviceRow } from '../../storage/tables/devices.ts'
@@ -77,6 +78,19 @@ export class Devices {
     const device = await getDevice(this.#database, userId, deviceId)
     if (!device) throw new MatrixError('M_NOT_FOUND', 'No device found')
     return device
+  }
+
+  /** Makes a device without tokens. Returns false where it is there already. Throws M_TOO_LARGE. */
+  async create(device: {
+    readonly userId: UserId
+    readonly deviceId: DeviceId
+    readonly displayName: string | undefined
+    readonly createdTsMs: number
+  }): Promise<boolean> {
+    if (device.displayName !== undefined) checkDeviceName(device.displayName)
+    if (await getDevice(this.#database, device.userId, device.deviceId)) return false
+    await this.commitChange(device.userId, (tx) => insertDevice(tx, device))
+    return true
   }
 
   /** Renames a device; without a name nothing changes. Throws M_NOT_FOUND, M_TOO_LARGE. */

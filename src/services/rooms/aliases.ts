@@ -30,6 +30,8 @@ export interface RoomAliasesDeps {
   readonly access: RoomAccess
   readonly writer: EventsWriter
   readonly rules: DirectoryRules
+  /** Knows which aliases belong to application services. Throws M_EXCLUSIVE. */
+  readonly reserved: { assertMayUseAlias(alias: string, appserviceId: string | undefined): void }
   /** Option require_membership_for_aliases. */
   readonly requiresMembership: boolean
   /** Tells that the room's canonical alias could not be updated, which does not fail the request. */
@@ -39,13 +41,21 @@ export interface RoomAliasesDeps {
 /** Names for rooms. Spec: client-server-api § Room aliases. */
 export class RoomAliases {
   readonly #deps: RoomAliasesDeps
+  #makesAlias: ((alias: string) => Promise<boolean>) | undefined
 
   constructor(deps: RoomAliasesDeps) {
     this.#deps = deps
   }
 
+  /** Says who is asked for aliases that are not known: application services, which may make them. */
+  setMaker(makesAlias: (alias: string) => Promise<boolean>): void {
+    this.#makesAlias = makesAlias
+  }
+
   /** The room that an alias of ours names; undefined where it names none. */
   async getRoomId(alias: RoomAlias): Promise<RoomId | undefined> {
+    const known = await getRoomAlias(this.#deps.database, alias)
+    if (known || serverNameOf(alias) !== this.#deps.serverName || !(await this.#makesAlias?.(alias))) return known?.roomId
     return (await getRoomAlias(this.#deps.database, alias))?.roomId
   }
 
@@ -68,11 +78,13 @@ export class RoomAliases {
     readonly alias: RoomAlias
     readonly userId: UserId
     readonly roomId?: RoomId
+    readonly appserviceId?: string | undefined
   }): Promise<void> {
-    const { alias, userId, roomId } = request
+    const { alias, userId, roomId, appserviceId } = request
     if (serverNameOf(alias) !== this.#deps.serverName)
       throw new MatrixError('M_INVALID_PARAM', 'The alias belongs to another server')
     if (/\s/.test(alias)) throw new MatrixError('M_INVALID_PARAM', 'The alias holds white space')
+    this.#deps.reserved.assertMayUseAlias(alias, appserviceId)
     if (!this.#deps.rules.isAllowed({ userId, roomId: roomId ?? '', aliases: [alias] })) {
       throw new MatrixError('M_FORBIDDEN', 'You may not create this alias')
     }
@@ -106,7 +118,7 @@ export class RoomAliases {
       throw new MatrixError('M_FORBIDDEN', 'You must be in the room to give it an alias')
     }
     try {
-      await this.assertMayCreate({ alias, userId, roomId })
+      await this.assertMayCreate({ alias, userId, roomId, appserviceId: requester.appserviceId })
       await this.create({ alias, roomId, creator: userId })
     } catch (error) {
       // The specification has another error here than at room creation.
@@ -123,6 +135,7 @@ export class RoomAliases {
   async deleteFor(requester: Requester, alias: RoomAlias): Promise<void> {
     const row = await getRoomAlias(this.#deps.database, alias)
     if (!row) throw new MatrixError('M_NOT_FOUND', `Room alias ${alias} not found`)
+    if (!requester.isAdmin) this.#deps.reserved.assertMayUseAlias(alias, requester.appserviceId)
     const { userId } = requester
     const mayChangeCanonical = await this.#deps.slots.canSendState(row.roomId, userId, CANONICAL_ALIAS)
     const isMember = await this.#deps.memberships.isJoined(userId, row.roomId)

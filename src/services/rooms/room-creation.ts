@@ -117,7 +117,7 @@ export class RoomCreation {
     if (name === undefined) return undefined
     if (name === '' || /[:\s]/.test(name)) throw new MatrixError('M_INVALID_PARAM', 'The local part of the alias is malformed')
     const alias = parseRoomAlias(`#${name}:${this.#deps.options.serverName}`)
-    await this.#deps.aliases.assertMayCreate({ alias, userId: requester.userId })
+    await this.#deps.aliases.assertMayCreate({ alias, userId: requester.userId, appserviceId: requester.appserviceId })
     return alias
   }
 

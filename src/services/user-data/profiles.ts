@@ -64,6 +64,7 @@ export class Profiles {
   readonly #cache = cacheOfEntries<string, Promise<Fields>>(CACHED_PROFILES_MAX)
   #propagator: MembershipProfilePropagator | undefined
   #remote: RemoteProfiles | undefined
+  #makesUser: ((userId: string) => Promise<boolean>) | undefined
 
   constructor(deps: ProfilesDeps) {
     this.#deps = deps
@@ -85,6 +86,11 @@ export class Profiles {
   /** Says who asks other servers for the profiles of their users; without it, these are not found. */
   setRemote(remote: RemoteProfiles): void {
     this.#remote = remote
+  }
+
+  /** Says who is asked for users that are not known: application services, which may make them. */
+  setMaker(makesUser: (userId: string) => Promise<boolean>): void {
+    this.#makesUser = makesUser
   }
 
   /** Gives a new account its first display name; no rooms to tell yet. */
@@ -148,10 +154,16 @@ export class Profiles {
       const isVisible = await this.#deps.memberships.sharesRoom(requester.userId, userId)
       if (!isVisible) throw new MatrixError('M_FORBIDDEN', "Profile isn't available")
     }
-    if (this.#isOurs(userId)) return this.#load(userId)
+    if (this.#isOurs(userId)) return this.#loadOrMake(userId)
     if (!this.#remote) throw new MatrixError('M_NOT_FOUND', 'Profile not found')
     const profile = await this.#remote.getProfile(userId, field)
     return new Map(Object.entries(profile).map(([name, value]) => [name, JSON.stringify(value)]))
+  }
+
+  async #loadOrMake(userId: UserId): Promise<Fields> {
+    const fields = await this.#load(userId)
+    if (fields.size > 0 || !this.#makesUser || (await getUser(this.#deps.database, userId))) return fields
+    return (await this.#makesUser(userId)) ? this.#load(userId) : fields
   }
 
   async #checkExists(userId: UserId): Promise<void> {

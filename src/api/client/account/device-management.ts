@@ -1,7 +1,8 @@
+import { jsonResponse } from '../../../http/endpoint.ts'
 import { parseDeviceId } from '../../../protocol/ids.ts'
 import type { DeviceRow } from '../../../storage/tables/devices.ts'
 import { Type } from '../../../util/schema.ts'
-import { clientEndpoint } from '../client-endpoint.ts'
+import { clientEndpoint, ClientResponse } from '../client-endpoint.ts'
 
 const DEVICES_MAX = 1000
 const PATH = '/_matrix/client/v3/devices/:deviceId'
@@ -41,7 +42,7 @@ export const getDevice = clientEndpoint({
   },
 })
 
-/** Renames a device. Errors: M_NOT_FOUND, M_TOO_LARGE. Spec: device_management.yaml. */
+/** Renames a device; application services that manage devices also make them so. Errors: M_NOT_FOUND, M_TOO_LARGE. Spec: device_management.yaml. */
 export const updateDevice = clientEndpoint({
   operationId: 'updateDevice',
   method: 'PUT',
@@ -51,7 +52,11 @@ export const updateDevice = clientEndpoint({
   params,
   body: Type.Object({ display_name: Type.Optional(Type.Union([Type.String(), Type.Null()])) }),
   async handler({ params: { deviceId }, body, requester }, context) {
-    await context.devices.rename(requester.userId, parseDeviceId(deviceId), body.display_name ?? undefined)
+    const { userId, managesDevices } = requester
+    const device = { userId, deviceId: parseDeviceId(deviceId), displayName: body.display_name ?? undefined }
+    if (managesDevices === true && (await context.devices.create({ ...device, createdTsMs: context.clock.nowMs() })))
+      return new ClientResponse(jsonResponse({}, 201))
+    await context.devices.rename(userId, device.deviceId, device.displayName)
     return {}
   },
 })

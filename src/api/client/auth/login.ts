@@ -1,7 +1,7 @@
 import type { Config } from '../../../config/config.ts'
 import type { JsonObject } from '../../../protocol/json.ts'
 import { Type } from '../../../util/schema.ts'
-import { clientEndpoint } from '../client-endpoint.ts'
+import { accessTokenOf, clientEndpoint } from '../client-endpoint.ts'
 import { DEVICE_FIELDS, readDevice, sessionResponse } from './session-response.ts'
 
 /** Lists the ways to log in. Spec: login.yaml. */
@@ -27,7 +27,11 @@ export const login = clientEndpoint({
   auth: 'none',
   body: Type.Object({ type: Type.String(), ...DEVICE_FIELDS }),
   async handler({ body, request }, context) {
-    const session = await context.login.login(body as unknown as JsonObject, readDevice(body), request.remoteAddress)
+    const credentials = body as unknown as JsonObject
+    const session =
+      body.type === 'm.login.application_service'
+        ? await context.appserviceAccounts.login(accessTokenOf(request), credentials, readDevice(body))
+        : await context.login.login(credentials, readDevice(body), request.remoteAddress)
     const wellKnown = wellKnownOf(context.config)
     return { ...sessionResponse(session), ...(wellKnown ? { well_known: wellKnown } : {}) }
   },

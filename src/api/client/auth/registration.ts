@@ -1,7 +1,7 @@
 import { operationPath } from '../../../services/accounts/interactive-auth.ts'
 import type { Registered } from '../../../services/accounts/registration.ts'
 import { Type } from '../../../util/schema.ts'
-import { clientEndpoint } from '../client-endpoint.ts'
+import { accessTokenOf, clientEndpoint } from '../client-endpoint.ts'
 import { DEVICE_FIELDS, readDevice, sessionResponse } from './session-response.ts'
 
 /**
@@ -20,6 +20,7 @@ export const register = clientEndpoint({
     username: Type.Optional(Type.Union([Type.String(), Type.Null()])),
     password: Type.Optional(Type.Union([Type.String(), Type.Null()])),
     inhibit_login: Type.Optional(Type.Boolean()),
+    type: Type.Optional(Type.String()),
     ...DEVICE_FIELDS,
   }),
   isBodyOptional: true,
@@ -27,6 +28,14 @@ export const register = clientEndpoint({
     if (query.kind === 'guest') {
       const displayName = body.initial_device_display_name ?? undefined
       return registeredResponse(await context.registration.registerGuest({ displayName, remoteAddress: request.remoteAddress }))
+    }
+    if (body.type === 'm.login.application_service') {
+      const wanted = {
+        username: body.username ?? undefined,
+        device: readDevice(body),
+        inhibitsLogin: body.inhibit_login ?? false,
+      }
+      return registeredResponse(await context.appserviceAccounts.register(accessTokenOf(request), wanted))
     }
     return registeredResponse(
       await context.registration.register({

@@ -1,6 +1,7 @@
 import { parseRoomId } from '../../../protocol/ids.ts'
 import type { JsonObject } from '../../../protocol/json.ts'
 import { Type } from '../../../util/schema.ts'
+import { chosenTimestamp, timestampQuery } from '../appservice/timestamp.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /**
@@ -14,15 +15,17 @@ export const sendMessage = clientEndpoint({
   group: 'event_sending',
   auth: 'guest',
   params: Type.Object({ roomId: Type.String(), eventType: Type.String(), txnId: Type.String() }),
+  query: timestampQuery,
   body: Type.Object({}),
   isCanonicalBody: true,
-  async handler({ params, body, requester }, ctx) {
+  async handler({ params, query, body, requester }, ctx) {
     ctx.presence.userActive(requester.userId, requester.deviceId)
     const eventId = await ctx.eventCreator.send(requester, {
       roomId: parseRoomId(params.roomId),
       type: params.eventType,
       content: body as JsonObject,
       transactionId: params.txnId,
+      originServerTs: chosenTimestamp(requester, query),
     })
     return { event_id: eventId }
   },

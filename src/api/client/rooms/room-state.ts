@@ -1,6 +1,7 @@
 import { parseRoomId } from '../../../protocol/ids.ts'
 import type { JsonObject } from '../../../protocol/json.ts'
 import { Type } from '../../../util/schema.ts'
+import { chosenTimestamp, timestampQuery } from '../appservice/timestamp.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 /**
@@ -15,15 +16,17 @@ export const setRoomStateWithKey = clientEndpoint({
   group: 'event_sending',
   auth: 'guest',
   params: Type.Object({ roomId: Type.String(), eventType: Type.String(), stateKey: Type.Optional(Type.String()) }),
+  query: timestampQuery,
   body: Type.Object({}),
   isCanonicalBody: true,
-  async handler({ params, body, requester }, ctx) {
+  async handler({ params, query, body, requester }, ctx) {
     ctx.presence.userActive(requester.userId, requester.deviceId)
     const eventId = await ctx.eventCreator.setState(requester, {
       roomId: parseRoomId(params.roomId),
       type: params.eventType,
       stateKey: params.stateKey ?? '',
       content: body as JsonObject,
+      originServerTs: chosenTimestamp(requester, query),
     })
     return { event_id: eventId }
   },

@@ -1,12 +1,16 @@
-import { MatrixError } from '../../../protocol/errors.ts'
+import type { HttpRequest } from '../../../http/endpoint.ts'
 import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
 const PATH = '/_matrix/client/v3/thirdparty'
 
-// Third-party networks are what application services bridge to; without any, there is nothing to find.
-function nothingFound(): never {
-  throw new MatrixError('M_NOT_FOUND', 'No third-party network knows this')
+const byProtocol = Type.Object({ protocol: Type.String() })
+/** Who asks is no business of the application service. */
+const OWN_FIELDS: ReadonlySet<string> = new Set(['access_token', 'user_id', 'device_id'])
+
+/** What the client wants to know of a network: fields that only its application service understands. */
+function fieldsOf({ query }: HttpRequest): (readonly [string, string])[] {
+  return [...query].flatMap(([name, values]) => (OWN_FIELDS.has(name) ? [] : values.map((value) => [name, value] as const)))
 }
 
 /** Lists the third-party networks that are bridged. Spec: third_party_lookup.yaml. */
@@ -16,9 +20,7 @@ export const getProtocols = clientEndpoint({
   path: `${PATH}/protocols`,
   group: 'client_reads',
   auth: 'user',
-  async handler() {
-    return {}
-  },
+  handler: (_input, ctx) => ctx.appserviceQueries.getProtocols(),
 })
 
 /** Describes a third-party network. Errors: M_NOT_FOUND. Spec: third_party_lookup.yaml. */
@@ -28,7 +30,8 @@ export const getProtocolMetadata = clientEndpoint({
   path: `${PATH}/protocol/:protocol`,
   group: 'client_reads',
   auth: 'user',
-  handler: async () => nothingFound(),
+  params: byProtocol,
+  handler: ({ params }, ctx) => ctx.appserviceQueries.getProtocol(params.protocol),
 })
 
 /** Finds the rooms of a place in a third-party network. Errors: M_NOT_FOUND. Spec: third_party_lookup.yaml. */
@@ -38,7 +41,8 @@ export const queryLocationByProtocol = clientEndpoint({
   path: `${PATH}/location/:protocol`,
   group: 'client_reads',
   auth: 'user',
-  handler: async () => nothingFound(),
+  params: byProtocol,
+  handler: ({ params, request }, ctx) => ctx.appserviceQueries.findInProtocol('location', params.protocol, fieldsOf(request)),
 })
 
 /** Finds the users behind one of a third-party network. Errors: M_NOT_FOUND. Spec: third_party_lookup.yaml. */
@@ -48,7 +52,8 @@ export const queryUserByProtocol = clientEndpoint({
   path: `${PATH}/user/:protocol`,
   group: 'client_reads',
   auth: 'user',
-  handler: async () => nothingFound(),
+  params: byProtocol,
+  handler: ({ params, request }, ctx) => ctx.appserviceQueries.findInProtocol('user', params.protocol, fieldsOf(request)),
 })
 
 /** Finds the places in third-party networks that an alias stands for. Errors: M_NOT_FOUND. Spec: third_party_lookup.yaml. */
@@ -59,7 +64,7 @@ export const queryLocationByAlias = clientEndpoint({
   group: 'client_reads',
   auth: 'user',
   query: Type.Object({ alias: Type.String() }),
-  handler: async () => nothingFound(),
+  handler: ({ query }, ctx) => ctx.appserviceQueries.findBehind('location', [['alias', query.alias]]),
 })
 
 /** Finds the third-party users that a user stands for. Errors: M_NOT_FOUND. Spec: third_party_lookup.yaml. */
@@ -70,5 +75,5 @@ export const queryUserByID = clientEndpoint({
   group: 'client_reads',
   auth: 'user',
   query: Type.Object({ userid: Type.String() }),
-  handler: async () => nothingFound(),
+  handler: ({ query }, ctx) => ctx.appserviceQueries.findBehind('user', [['userid', query.userid]]),
 })

@@ -6,7 +6,8 @@ import type { PlannedFault } from './plan.ts'
 import type { RedisProxy } from './redis-proxy.ts'
 
 const FRAME_FAULTS = { dropped: 0.2, doubled: 0.2, late: 0.3, lateMsMax: 3000 }
-const TWIN_MS = 20_000
+/** Generous: on a busy machine a start takes long. */
+const TWIN_MS = 45_000
 const REDIS_DOWN_MS = 1500
 
 /** Does to a cluster what is planned, and records it. */
@@ -119,7 +120,7 @@ export class Nemesis {
   async #startTwin(name: string): Promise<string> {
     const pid = this.#cluster.pidOf(name)
     const twin = await this.#cluster.startTwin(name, TWIN_MS)
-    if (twin === undefined) throw new Error('the second process runs')
+    if (twin.status === undefined) throw new Error(`the second process runs: ${twin.output}`)
     if (twin.status === 0) throw new Error(`the second process ended without an error: ${twin.output}`)
     if (this.#cluster.pidOf(name) !== pid) throw new Error('the first process ended')
     return twin.output.trim().split('\n').at(-1) ?? ''

@@ -203,18 +203,19 @@ export class SpawnedCluster implements AsyncDisposable {
     if (gone.length > 0) await this.#supervisor.stop(gone)
   }
 
-  /** Starts a second process with the files of a worker. Returns how it ended, or undefined when it still ran after `withinMs`. */
-  async startTwin(name: string, withinMs: number): Promise<{ status: number | null; output: string } | undefined> {
+  /** Starts a second process with the files of a worker. Returns how it ended; the status is undefined when it still ran after `withinMs`. */
+  async startTwin(name: string, withinMs: number): Promise<{ status: number | null | undefined; output: string }> {
     const { command, args } = this.#specOf(name)
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'] })
     let output = ''
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
     const ended = once(child, 'exit')
-    const status = await Promise.race([ended.then(([code]) => code as number | null), sleep(withinMs)])
-    if (status !== undefined) return { status, output }
-    child.kill('SIGKILL')
-    await ended
-    return undefined
+    const status = await Promise.race([ended.then(([code]) => code as number | null), sleep(withinMs, undefined)])
+    if (status === undefined) {
+      child.kill('SIGKILL')
+      await ended
+    }
+    return { status, output }
   }
 
   /** Ends PostgreSQL at once (`immediate` as by `pg_ctl -m immediate`, or killed) and starts it again; settles when it answers. */

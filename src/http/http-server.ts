@@ -109,7 +109,7 @@ export class HttpServer<Context> {
   #registerMethods(): void {
     this.#app.options('/*', (_request, reply) => send(reply, { status: 200, contentType: 'application/json', body: '{}' }))
     for (const [path, methods] of this.#methodsByPath) {
-      const others = (['GET', 'POST', 'PUT', 'DELETE'] as const).filter((method) => !methods.has(method))
+      const others = (['GET', 'POST', 'PUT', 'DELETE', 'PATCH'] as const).filter((method) => !methods.has(method))
       if (others.length === 0) continue
       this.#app.route({
         method: others,

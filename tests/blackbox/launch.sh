@@ -127,6 +127,8 @@ $("${mode}_config")
 database: { name: embedded, data_directory: "$data/postgres" }
 media_store_path: "$data/media"
 max_upload_size: 50M
+# Some suites still fetch media without a token.
+enable_authenticated_media: false
 dynamic_thumbnails: false
 url_preview_enabled: true
 url_preview_ip_range_blacklist: []

@@ -33,9 +33,11 @@ function clientContent(event: MatrixEvent): JsonObject {
 
 /** The four fields that invites and knocks show of a room to someone outside. Spec: client-server-api § Stripped state. */
 export function toStrippedEventJson(event: MatrixEvent): string {
+  // By its time, clients tell a room's own creation from a made up one (MSC4311).
+  const time = event.type === 'm.room.create' ? `,"origin_server_ts":${event.originServerTs}` : ''
   return (
     `{"content":${JSON.stringify(event.content)},"sender":${canonicalString(event.sender)}` +
-    `,"state_key":${canonicalString(event.stateKey ?? '')},"type":${canonicalString(event.type)}}`
+    `,"state_key":${canonicalString(event.stateKey ?? '')},"type":${canonicalString(event.type)}${time}}`
   )
 }
 

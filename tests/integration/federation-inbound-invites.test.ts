@@ -3,7 +3,9 @@ import type { JsonObject } from '../../src/protocol/json.ts'
 import type { BuiltEvent } from '../../src/protocol/events/event-builder.ts'
 import { readPdu } from '../../src/protocol/events/parse-event.ts'
 import { computeContentHash } from '../../src/protocol/hashes.ts'
-import { signEvent } from '../../src/protocol/signatures.ts'
+import { signEvent, signJson } from '../../src/protocol/signatures.ts'
+import { generateSigningKey } from '../../src/protocol/signing-key.ts'
+import { systemRandom } from '../../src/util/random.ts'
 import type { TestClient } from '../kit/client.ts'
 import { PeerRoom, toPdu } from '../kit/peer-room.ts'
 import { TestPeer } from '../kit/test-peer.ts'
@@ -184,5 +186,56 @@ describe('invites of other servers', () => {
     expect([body[0], body[1].event['event_id']]).toEqual([200, invite.event.eventId])
     const events = (await sync(alice)).rooms?.invite?.[room.roomId]?.invite_state.events ?? []
     expect(events[0]).toMatchObject({ type: 'm.room.name', content: { name: 'Old' } })
+  })
+})
+
+describe('third-party invites', () => {
+  it('are exchanged for invites where the identity server signed them, and only then', async () => {
+    const [alice, carol] = [await newUser(), await newUser()]
+    const roomId = await alice.createRoom({ preset: 'private_chat', room_version: '11' })
+    const key = generateSigningKey(systemRandom)
+    await alice.sendState(roomId, 'm.room.third_party_invite', 'token', {
+      display_name: 'c...@example.org',
+      key_validity_url: 'https://identity.example/valid',
+      public_key: key.publicKeyBase64,
+    })
+    const exchange = (signed: JsonObject) =>
+      peer.request(server, 'PUT', `/_matrix/federation/v1/exchange_third_party_invite/${encodeURIComponent(roomId)}`, {
+        type: 'm.room.member',
+        room_id: roomId,
+        sender: alice.userId,
+        state_key: carol.userId,
+        content: { membership: 'invite', third_party_invite: { display_name: 'c...', signed } },
+      })
+    const unsigned = { mxid: carol.userId, token: 'token' }
+    const forged = signJson(unsigned, 'identity.example', generateSigningKey(systemRandom))
+    expect((await exchange(forged)).status).toBe(403)
+    expect((await exchange({ ...unsigned, mxid: alice.userId })).status).toBe(400)
+    expect((await exchange(signJson(unsigned, 'identity.example', key))).status).toBe(200)
+    expect((await sync(carol)).rooms?.invite?.[roomId]).toBeDefined()
+  })
+
+  it('that an identity server tells of are redeemed where they were sent', async () => {
+    const carol = await newUser()
+    const room = PeerRoom.create(peer)
+    const path = /^\/_matrix\/federation\/v1\/exchange_third_party_invite\//
+    peer.handle('PUT', path, () => ({}))
+    const signed = { mxid: carol.userId, token: 'token', signatures: {} }
+    const invite = {
+      medium: 'email',
+      address: 'c@example.org',
+      mxid: carol.userId,
+      room_id: room.roomId,
+      sender: creator(),
+      signed,
+    }
+    const { status } = await peer.request(server, 'PUT', '/_matrix/federation/v1/3pid/onbind', {
+      medium: 'email',
+      address: 'c@example.org',
+      mxid: carol.userId,
+      invites: [invite],
+    })
+    expect(status).toBe(200)
+    expect((await peer.waitForRequest(path)).body).toMatchObject({ room_id: room.roomId, state_key: carol.userId })
   })
 })

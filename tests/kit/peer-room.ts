@@ -39,9 +39,6 @@ type Reference = string | readonly [string, { readonly sha256: string }]
 /** State slots to event ids. */
 type RoomState = ReadonlyMap<string, EventId>
 
-/** The part of a TestServer that a room talks to. */
-type Server = PeerTarget
-
 /**
  * A room as a TestPeer holds it: it builds valid signed events with their prev_events, auth_events and state, and answers other
  * servers' questions about the room (`serve`). The state of merged forks is simply that of the last prev_event that sets a slot.
@@ -98,7 +95,7 @@ export class PeerRoom {
   }
 
   /** Joins a user of the peer to a room of our server, by make_join and send_join. */
-  static async join(peer: TestPeer, server: Server, roomId: string, userId: string): Promise<PeerRoom> {
+  static async join(peer: TestPeer, server: PeerTarget, roomId: string, userId: string): Promise<PeerRoom> {
     const versions = ['1', '2', '3', '4', '5', '6', '7', '8', '9', '10', '11', '12'].map((id) => `ver=${id}`).join('&')
     const path = `${encodeURIComponent(roomId)}/${encodeURIComponent(userId)}`
     const made = await peer.request<{ room_version: string; event: JsonObject }>(
@@ -236,7 +233,7 @@ export class PeerRoom {
 
   /** Sends events, and EDUs, to our server in a transaction; returns status and what became of each event. */
   async transmit(
-    server: Server,
+    server: PeerTarget,
     events: readonly BuiltEvent[],
     options: { edus?: readonly JsonObject[]; txnId?: string } = {},
   ): Promise<{ status: number; pdus: Readonly<Record<string, { error?: string }>> }> {

@@ -18,11 +18,17 @@ export function assertEventSize(json: string): void {
   }
 }
 
-/** Throws M_TOO_LARGE where an identifier or key of an event is longer than it may be, M_BAD_JSON where it holds U+0000. */
-export function assertFieldSize(value: string, name: string): void {
+/**
+ * Throws M_TOO_LARGE where an identifier or key of an event is longer than it may be, M_BAD_JSON where it holds U+0000. `unit`: what is
+ * counted, for events of others in old rooms.
+ */
+export function assertFieldSize(value: string, name: string, unit: 'bytes' | 'code points' = 'bytes'): void {
   // A UTF-16 unit takes at most 3 bytes of UTF-8, so that most strings need not be measured.
-  if (value.length * 3 > EVENT_FIELD_BYTES_MAX && Buffer.byteLength(value) > EVENT_FIELD_BYTES_MAX) {
-    throw new MatrixError('M_TOO_LARGE', `${name} is longer than ${EVENT_FIELD_BYTES_MAX} bytes`)
+  if (value.length * 3 > EVENT_FIELD_BYTES_MAX) {
+    const size =
+      unit === 'bytes' ? Buffer.byteLength(value) : value.length > 2 * EVENT_FIELD_BYTES_MAX ? Infinity : [...value].length
+    if (size > EVENT_FIELD_BYTES_MAX)
+      throw new MatrixError('M_TOO_LARGE', `${name} is longer than ${EVENT_FIELD_BYTES_MAX} ${unit}`)
   }
   if (value.includes('\u0000')) throw new MatrixError('M_BAD_JSON', `${name} holds U+0000`)
 }

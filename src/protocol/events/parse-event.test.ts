@@ -141,3 +141,10 @@ test('the target of a redaction is read from where the version keeps it, and onl
   expect(parsePdu(valid('10', { ...redaction, redacts: 5 }), version('10')).redacts).toBeUndefined()
   expect(parsePdu(valid('10', { redacts: '$top' }), version('10')).redacts).toBeUndefined()
 })
+
+test.each(IDS)('v%s: keys may have 255 code points of any size up to version 10, 255 bytes since', (id) => {
+  const read = (stateKey: string) => () => parsePdu(valid(id, { state_key: stateKey }), version(id))
+  if (Number(id) <= 10) expect(read('💥'.repeat(255))).not.toThrow()
+  else expect(read('💥'.repeat(70))).toThrow(/longer than 255 bytes/)
+  expect(read('💥'.repeat(256))).toThrow(/longer than 255/)
+})

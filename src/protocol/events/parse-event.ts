@@ -102,10 +102,10 @@ function writeTexts(pdu: Pdu, roomVersion: RoomVersion): { json: string; hashedT
 }
 
 function checkShape(json: JsonObject, roomVersion: RoomVersion): void {
-  const type = stringField(json, 'type')
-  const sender = stringField(json, 'sender')
+  const type = stringField(json, 'type', roomVersion)
+  const sender = stringField(json, 'sender', roomVersion)
   if (!isEventUserId(sender)) throw badEvent('sender is not a user ID')
-  if (json['state_key'] !== undefined) stringField(json, 'state_key')
+  if (json['state_key'] !== undefined) stringField(json, 'state_key', roomVersion)
   if (!isJsonObject(json['content'])) throw badEvent('content is not an object')
   checkRoomId(json, roomVersion, type)
   checkDepth(json['depth'], roomVersion)
@@ -116,22 +116,22 @@ function checkShape(json: JsonObject, roomVersion: RoomVersion): void {
   checkReferences(json, 'prev_events', PREV_EVENTS_MAX, roomVersion)
   checkReferences(json, 'auth_events', AUTH_EVENTS_MAX, roomVersion)
   if (roomVersion.eventIdFormat === 1) {
-    const eventId = stringField(json, 'event_id')
+    const eventId = stringField(json, 'event_id', roomVersion)
     if (eventId[0] !== '$' || !eventId.includes(':')) throw badEvent('event_id is not an event ID')
   }
 }
 
-function stringField(json: JsonObject, name: string): string {
+function stringField(json: JsonObject, name: string, roomVersion: RoomVersion): string {
   const value = json[name]
   if (typeof value !== 'string') throw badEvent(`${name} is not a string`)
-  assertFieldSize(value, name)
+  assertFieldSize(value, name, roomVersion.limitsFieldBytes ? 'bytes' : 'code points')
   return value
 }
 
 function checkRoomId(json: JsonObject, roomVersion: RoomVersion, type: string): void {
   // Where it may not stand, the authorisation rules refuse it.
   if (roomVersion.hashRoomId && type === 'm.room.create' && json['room_id'] === undefined) return
-  const roomId = stringField(json, 'room_id')
+  const roomId = stringField(json, 'room_id', roomVersion)
   if (roomVersion.hashRoomId ? !HASH_ROOM_ID.test(roomId) : roomId[0] !== '!') throw badEvent('room_id is not a room ID')
 }
 

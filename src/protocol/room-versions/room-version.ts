@@ -30,6 +30,8 @@ export interface RoomVersion {
   readonly integerPowerLevels: boolean
   /** v11: MSC2174, MSC2176, MSC3821 redaction changes; `redacts` inside content. */
   readonly updatedRedactionRules: boolean
+  /** v11: keys and identifiers have at most 255 bytes; up to v10, what others sent may have as many code points. Behaviour of Synapse. */
+  readonly limitsFieldBytes: boolean
   /** v11: `creator` in the create event is gone, the sender counts. */
   readonly implicitRoomCreator: boolean
   /** v12: room id is `!` + hash of the create event; the create event is not among auth_events. */

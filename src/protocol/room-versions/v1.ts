@@ -16,6 +16,7 @@ export const V1: RoomVersion = {
   redactionKeepsJoinAuthorised: false,
   integerPowerLevels: false,
   updatedRedactionRules: false,
+  limitsFieldBytes: false,
   implicitRoomCreator: false,
   hashRoomId: false,
   privilegedCreators: false,

@@ -6,5 +6,6 @@ export const V11: RoomVersion = {
   ...V10,
   id: '11',
   updatedRedactionRules: true,
+  limitsFieldBytes: true,
   implicitRoomCreator: true,
 }

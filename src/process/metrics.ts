@@ -205,7 +205,7 @@ export const METRICS: readonly (Metric | MetricFamily)[] = [
     help: 'Calls that this process made to others and that have ended.',
     type: 'summary',
     read: ({ cluster }) =>
-      [...cluster.rpcClient.ended.values()].flatMap(({ method, code, count, seconds }) => [
+      cluster.rpcClient.stats.list().flatMap(({ method, code, count, seconds }) => [
         { value: seconds, labels: { method, code }, suffix: '_sum' },
         { value: count, labels: { method, code }, suffix: '_count' },
       ]),

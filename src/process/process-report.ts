@@ -1,5 +1,6 @@
 import { TopologyReader } from '../api/replication/process-status.ts'
 import type { ProcessReport } from '../api/replication/process-status.ts'
+import { STREAMS } from '../streams/streams.ts'
 import type { Cluster } from './assemble-cluster.ts'
 import type { Core } from './assemble-core.ts'
 import type { RoomServices } from './assemble-rooms.ts'
@@ -26,7 +27,8 @@ export function assembleReports(core: Core, observed: Observed): TopologyReader 
 
 function reportOf({ hub, cluster, persister, queueLengths }: Observed): ProcessReport {
   const heads: Record<string, number[]> = {}
-  for (const { stream, head } of hub.heads()) (heads[stream] ??= []).push(head)
+  // Where a stream has no rows, a process that heard nothing yet is behind nobody.
+  for (const { stream, head } of hub.heads()) if (STREAMS[stream].isPersistent) (heads[stream] ??= []).push(head)
   const queues = [['events', persister.queueLength] as const, ...queueLengths()].filter(([, length]) => length > 0)
   return {
     transport: cluster.transport.mode,

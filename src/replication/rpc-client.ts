@@ -9,6 +9,7 @@ import type { Errcode } from '../protocol/errors.ts'
 import { parseStrictJson } from '../protocol/strict-json.ts'
 import type { Clock } from '../util/clock.ts'
 import type { Members } from './members.ts'
+import { CallStats } from './call-stats.ts'
 import { DEADLINE_HEADER, FROM_HEADER, IDEM_HEADER, RPC_PATH, RpcError, RpcRefusal } from './rpc.ts'
 import type { RpcCode, RpcMethod, WireError } from './rpc.ts'
 import type { RpcServer } from './rpc-server.ts'
@@ -39,15 +40,6 @@ export type RpcCaller = Pick<RpcClient, 'call'>
 /** What the client asks of the members. */
 export type RpcMembers = Pick<Members, 'self' | 'get' | 'isLive' | 'suspect' | 'refresh' | 'onChange'>
 
-/** Calls of one method that ended in one way, for metrics. */
-export interface EndedCalls {
-  readonly method: string
-  /** `ok`, why it failed, or `matrix` for an error that is the other process's answer. */
-  readonly code: string
-  count: number
-  seconds: number
-}
-
 interface Target {
   readonly url: string
   readonly boot: string
@@ -76,7 +68,7 @@ export class RpcClient {
   readonly #tls: { readonly ca?: string; readonly rejectUnauthorized?: boolean }
   readonly #targets = new Map<string, Target>()
   #calls = 0
-  readonly ended = new Map<string, EndedCalls>()
+  readonly stats = new CallStats()
 
   constructor(deps: {
     members: RpcMembers
@@ -124,16 +116,8 @@ export class RpcClient {
       throw error
     } finally {
       clearTimeout(timer)
-      this.#count(method.name, code, (this.#clock.monotonicMs() - call.endMs + deadlineMs) / 1000)
+      this.stats.count(method.name, code, (this.#clock.monotonicMs() - call.endMs + deadlineMs) / 1000)
     }
-  }
-
-  #count(method: string, code: string, seconds: number): void {
-    const key = `${method} ${code}`
-    let ended = this.ended.get(key)
-    if (!ended) this.ended.set(key, (ended = { method, code, count: 0, seconds: 0 }))
-    ended.count++
-    ended.seconds += seconds
   }
 
   /** Calls to other processes under way. */

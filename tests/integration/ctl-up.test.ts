@@ -120,7 +120,13 @@ test('up runs main process and worker on one embedded database, starts again wha
       ['worker1', 'running'],
     ])
     expect(before.processes[1]?.ports).toEqual([ports.worker])
-    await until(() => readStatus().topology?.members.map(({ instance }) => instance).join() === 'main,worker1', running.output)
+    await until(
+      () =>
+        readStatus()
+          .topology?.members.map(({ instance }) => instance)
+          .join() === 'main,worker1',
+      running.output,
+    )
     const killed = before.processes[1]?.pid ?? 0
     process.kill(killed, 'SIGKILL')
     await until(async () => !isProcessAlive(killed) && (await answers(ports.worker)), running.output)

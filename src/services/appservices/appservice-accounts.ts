@@ -77,9 +77,10 @@ export class AppserviceAccounts {
     })
   }
 
-  /** Logs one of the service's users in. Throws M_MISSING_TOKEN, M_UNKNOWN_TOKEN, M_EXCLUSIVE, M_FORBIDDEN. */
+  /** Logs one of the service's users in. Throws M_FORBIDDEN, M_EXCLUSIVE. Spec: client-server-api § Appservice Login. */
   async login(token: string | undefined, credentials: unknown, device: DeviceRequest): Promise<Session> {
-    const appservice = this.#identify(token)
+    const appservice = token === undefined ? undefined : this.#appservices.withToken(token)
+    if (!appservice) throw new MatrixError('M_FORBIDDEN', 'This login method is only valid for application services')
     const userId = this.#readUser(credentials)
     if (!appservice.ownsUser(userId))
       throw new MatrixError('M_EXCLUSIVE', 'The user is outside of the namespace of this application service')

@@ -8,6 +8,10 @@ interface SystemProgram {
   /** Debian's and Ubuntu's package. */
   readonly packageName: string
   readonly neededFor: string
+  /** The one part of the tests that needs it; without it all but the unit tests do. */
+  readonly part?: string
+  /** What tells whether it is there, where the command alone does not. */
+  readonly probe?: readonly string[]
 }
 
 const PROGRAMS: readonly SystemProgram[] = [
@@ -16,11 +20,19 @@ const PROGRAMS: readonly SystemProgram[] = [
   { command: 'nginx', packageName: 'nginx', neededFor: 'tests of proxy configurations' },
   { command: 'haproxy', packageName: 'haproxy', neededFor: 'tests of proxy configurations' },
   { command: 'openssl', packageName: 'openssl', neededFor: 'certificates of tests/blackbox/launch.sh' },
+  {
+    command: 'python3',
+    packageName: 'python3-venv',
+    neededFor: 'the Synapse that tests of federation talk to',
+    part: 'partners',
+    probe: ['-c', 'import ensurepip, venv'],
+  },
 ]
 
 /** Installs what is missing where that is possible, and says what to install where not. Returns how many programs are still missing. */
-export function installSystemPackages(programs: readonly SystemProgram[] = PROGRAMS): number {
-  const missing = programs.filter(({ command }) => !isInstalled(command))
+export function installSystemPackages(parts: readonly string[] = []): number {
+  const needed = PROGRAMS.filter(({ part }) => part === undefined || parts.includes(part))
+  const missing = needed.filter((program) => !isThere(program))
   if (missing.length === 0) return 0
   const names = missing.map(({ packageName }) => packageName)
   if (process.getuid?.() === 0 && isInstalled('apt-get')) {
@@ -28,7 +40,7 @@ export function installSystemPackages(programs: readonly SystemProgram[] = PROGR
     runApt(['update', '-qq'])
     runApt(['install', '-y', '-qq', '--no-install-recommends', ...names])
   }
-  const still = missing.filter(({ command }) => !isInstalled(command))
+  const still = missing.filter((program) => !isThere(program))
   for (const { command, packageName, neededFor } of still) {
     process.stdout.write(`MISSING: ${command}, for ${neededFor}. Install it: apt-get install ${packageName}\n`)
   }
@@ -40,6 +52,10 @@ function runApt(args: readonly string[]): void {
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive' },
   })
+}
+
+function isThere({ command, probe }: SystemProgram): boolean {
+  return isInstalled(command) && (probe === undefined || spawnSync(command, probe, { stdio: 'ignore' }).status === 0)
 }
 
 function isInstalled(command: string): boolean {

@@ -26,7 +26,7 @@ if (unknown.length > 0) {
   process.exit(64)
 }
 
-const lacking = chosen.some((part) => part !== 'check' && part !== 'unit') ? installSystemPackages() : 0
+const lacking = chosen.some((part) => part !== 'check' && part !== 'unit') ? installSystemPackages(chosen) : 0
 let passed = 0
 let failed = lacking
 for (const part of chosen) {

@@ -86,10 +86,14 @@ async function startSynapse(link: TcpLink): Promise<Homeserver> {
   return synapse
 }
 
-/** Joins a room by way of a server. */
-export async function joinVia(client: TestClient, roomId: string, via: Homeserver, expected: number = 200): Promise<unknown> {
+/**
+ * Joins a room by way of a server, and waits until all of its state is there: Synapse joins with a part of it, and a cut or a kick
+ * before it has the rest leaves it waiting until it is started anew.
+ */
+export async function joinVia(client: TestClient, roomId: string, via: Homeserver, expected = 200): Promise<void> {
   const query = { server_name: via.serverName, via: via.serverName }
-  return client.post(`/_matrix/client/v3/join/${encodeURIComponent(roomId)}`, {}, { query, expect: expected })
+  await client.post(`/_matrix/client/v3/join/${encodeURIComponent(roomId)}`, {}, { query, expect: expected })
+  if (expected === 200) await client.get(roomPath(roomId, 'state'))
 }
 
 /** The state that a server holds of a room: `type|state key` to event id. */

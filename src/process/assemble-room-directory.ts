@@ -17,7 +17,10 @@ export interface RoomDirectoryServices {
   readonly roomDirectory: RoomDirectory
 }
 
-export function assembleRoomDirectory(core: Core, deps: { writer: EventsWriter; appservices: Appservices }): RoomDirectoryServices {
+export function assembleRoomDirectory(
+  core: Core,
+  deps: { writer: EventsWriter; appservices: Appservices },
+): RoomDirectoryServices {
   const { config, database, clock, memberships, serverName, logger } = core
   const roomSlots = new RoomSlots({ database })
   const roomViews = new RoomViews({ database, hub: core.hub })

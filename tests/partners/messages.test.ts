@@ -6,7 +6,6 @@ import { agreeOnState, BOTH_WAYS, joinVia, Partners, seesEvent, seesMembership }
 import type { Homeserver } from './partners.ts'
 
 const HISTORY_EVENTS = 500
-const SENT_AT_ONCE = 25
 
 let partners: Partners
 
@@ -111,17 +110,14 @@ describe.each(BOTH_WAYS)('rooms of $host, with guests of $guest', ({ host, guest
   test('a guest who comes late pages back to the first of 500 messages', { timeout: 240_000 }, async () => {
     const roomId = await owner.createRoom({ preset: 'public_chat' })
     const sent: string[] = []
-    for (let count = 0; count < HISTORY_EVENTS; count += SENT_AT_ONCE) {
-      const some = Array.from({ length: SENT_AT_ONCE }, (_, index) => owner.sendText(roomId, `message ${count + index}`))
-      sent.push(...(await Promise.all(some)))
-    }
+    for (let count = 0; count < HISTORY_EVENTS; count += 1) sent.push(await owner.sendText(roomId, `message ${count}`))
     await joinVia(visitor, roomId, home)
     const found = new Set<string>()
     let from: string | undefined
     for (let page = 0; page < 200; page += 1) {
       const { chunk, end } = await visitor.messages(roomId, { limit: 100, ...(from === undefined ? {} : { from }) })
       for (const { event_id: id } of chunk) found.add(id)
-      if (end === undefined || chunk.some(({ type }) => type === 'm.room.create')) break
+      if (end === undefined) break
       from = end
     }
     expect(sent.filter((id) => !found.has(id))).toEqual([])

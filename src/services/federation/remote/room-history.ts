@@ -24,7 +24,7 @@ import type { RemoteStates } from './remote-states.ts'
 const EVENTS_AT_ONCE = 100
 const EVENTS_AT_ONCE_MAX = 500
 /** Of a batch with more loose ends the rest is left for the next time. */
-const STATES_MAX = 5
+const STATES_MAX = 30
 const REQUEST_TIMEOUT_MS = 10_000
 /** How long a reader waits for other servers, all requests together. */
 const FILL_MS = 20_000

@@ -12,6 +12,7 @@ import { RemoteJoins } from '../services/federation/remote/remote-joins.ts'
 import { RemoteMemberships } from '../services/federation/remote/remote-memberships.ts'
 import type { RemoteRoomsWriter } from '../services/federation/remote/remote-rooms-writer.ts'
 import { RemoteStates } from '../services/federation/remote/remote-states.ts'
+import { RemoteTimes } from '../services/federation/remote/remote-times.ts'
 import { RoomHistory } from '../services/federation/remote/room-history.ts'
 import type { RoomServers } from '../services/federation/room-servers.ts'
 import { strippedTypes } from '../services/rooms/stripped-state.ts'
@@ -28,6 +29,7 @@ export interface FederationRemoteServices {
   readonly remoteAliases: RemoteAliases
   readonly remoteRooms: RemoteRoomsWriter
   readonly roomHistory: RoomHistory
+  readonly remoteTimes: RemoteTimes
 }
 
 interface FederationRemoteDeps {
@@ -49,8 +51,10 @@ export function assembleFederationRemote(core: Core, deps: FederationRemoteDeps)
   const handshake = new MembershipHandshake({ client, clock, random, serverName, signingKey })
   const fetcher = new EventFetcher({ client, reader })
   const states = new RemoteStates({ database, fetcher, writer })
+  const history = new RoomHistory({ database, client, reader, states, writer, events, roomServers, clock, logger, serverName })
   return {
-    roomHistory: new RoomHistory({ database, client, reader, states, writer, events, roomServers, clock, logger, serverName }),
+    roomHistory: history,
+    remoteTimes: new RemoteTimes({ client, fetcher, history, events }),
     remoteRooms: writer,
     remoteAliases: new RemoteAliases({ client, serverName }),
     remoteMemberships: new RemoteMemberships({

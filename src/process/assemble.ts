@@ -176,6 +176,7 @@ function assembleServices(core: Core, cluster: Cluster) {
   const remote = assembleFederationRemote(core, { cluster, federation, rooms, directory, roomServers })
   const { remoteMemberships } = remote
   reading.roomMessages.setHistory(remote.roomHistory)
+  reading.roomTimes.setMissing(remote.remoteTimes)
   const writing = assembleRoomWriting(core, { writer, directory, remoteMemberships, userData, accounts, push })
   const outbound = assembleFederationOutbound(core, { cluster, federation, encryption, profiles: userData.profiles })
   const pushSending = assemblePushSending(core, {

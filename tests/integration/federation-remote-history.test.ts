@@ -73,7 +73,13 @@ describe('history from before the join', () => {
       const [head] = room.heads
       room.sendText(creator, `left ${index}`)
       const [left] = room.heads
-      const right = room.build({ type: 'm.room.name', stateKey: '', sender: creator, content: { name: `${index}` }, prevEvents: [head as string] })
+      const right = room.build({
+        type: 'm.room.name',
+        stateKey: '',
+        sender: creator,
+        content: { name: `${index}` },
+        prevEvents: [head as string],
+      })
       room.add(right)
       room.heads = [left as string, right.event.eventId] as typeof room.heads
       sent.push(left as string, right.event.eventId)
@@ -122,5 +128,33 @@ describe('history from before the join', () => {
       pdus: [toPdu(slipped), unsigned, 'nonsense', null, ...pdus],
     }))
     expect(bodiesOf(await scroll(client, room.roomId, 100))).toEqual(bodies)
+  })
+})
+
+describe('jumping to a date before the join', () => {
+  it('finds the event at another server, and shows what is around it', async () => {
+    const room = PeerRoom.create(peer, { version: '11' }).serve()
+    const startMs = Date.now() - 1_000_000
+    const sent = Array.from({ length: 150 }, (_, index) =>
+      room.send({
+        type: 'm.room.message',
+        sender: creator,
+        content: { msgtype: 'm.text', body: `message ${index}` },
+        originServerTs: startMs + 1000 * index,
+      }),
+    )
+    peer.handle('GET', new RegExp(`/timestamp_to_event/${encodeURIComponent(room.roomId)}$`), () => ({
+      event_id: sent[20]?.event.eventId,
+      origin_server_ts: startMs + 20_000,
+    }))
+    const client = await server.register(`user${++users}`)
+    await client.post(`/_matrix/client/v3/join/${encodeURIComponent(room.roomId)}`, {}, { query: { via: peer.serverName } })
+    const path = `/_matrix/client/v1/rooms/${encodeURIComponent(room.roomId)}/timestamp_to_event`
+    const found = await client.get<{ event_id: string }>(path, { query: { ts: startMs + 19_500, dir: 'f' } })
+    expect(found.event_id).toBe(sent[20]?.event.eventId)
+    const context = await client.get<{ event: { event_id: string } }>(
+      `/_matrix/client/v3/rooms/${encodeURIComponent(room.roomId)}/context/${encodeURIComponent(found.event_id)}`,
+    )
+    expect(context.event.event_id).toBe(found.event_id)
   })
 })

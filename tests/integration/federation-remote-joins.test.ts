@@ -52,8 +52,13 @@ async function refusal(client: TestClient, room: string, via: readonly string[] 
 }
 
 /** Lets the peer answer send_join with what `change` makes of the right answer. */
-function tamper(room: PeerRoom, change: (answer: Record<string, unknown> & { state: JsonObject[]; auth_chain: JsonObject[] }) => unknown): void {
-  const pattern = new RegExp(`^/_matrix/federation/v2/send_join/${encodeURIComponent(room.roomId).replaceAll('.', String.raw`\.`)}/`)
+function tamper(
+  room: PeerRoom,
+  change: (answer: Record<string, unknown> & { state: JsonObject[]; auth_chain: JsonObject[] }) => unknown,
+): void {
+  const pattern = new RegExp(
+    `^/_matrix/federation/v2/send_join/${encodeURIComponent(room.roomId).replaceAll('.', String.raw`\.`)}/`,
+  )
   peer.handle('PUT', pattern, () => {
     const state = room.state()
     return change({
@@ -86,7 +91,7 @@ describe('joining a room of another server', () => {
   it('signs only what is ours, whatever the server prepares', async () => {
     const room = PeerRoom.create(peer, { version: '11' }).serve()
     const client = await newUser()
-    peer.handle('GET', new RegExp(`/make_join/${encodeURIComponent(room.roomId)}/`), ({ captures: _ }) => {
+    peer.handle('GET', new RegExp(`/make_join/${encodeURIComponent(room.roomId)}/`), () => {
       const template = room.makeTemplate(client.userId, 'join')
       return {
         ...template,
@@ -109,7 +114,7 @@ describe('joining a room of another server', () => {
       room_id: room.roomId,
       content: { membership: 'join' },
     })
-    expect((sent?.body?.['content'] as JsonObject)['users']).toBeUndefined()
+    expect(sent?.body?.['content']).not.toHaveProperty('users')
   })
 
   it('asks the next server where the first one fails or does not know the room', async () => {
@@ -141,12 +146,16 @@ describe('joining a room of another server', () => {
 
   it('answers with what the server refuses it with', async () => {
     const room = PeerRoom.create(peer, { version: '11' }).serve()
-    peer.handle('GET', new RegExp(`/make_join/${encodeURIComponent(room.roomId)}/`), () =>
-      new PeerAnswer(403, { errcode: 'M_FORBIDDEN', error: 'You are not invited' }),
+    peer.handle(
+      'GET',
+      new RegExp(`/make_join/${encodeURIComponent(room.roomId)}/`),
+      () => new PeerAnswer(403, { errcode: 'M_FORBIDDEN', error: 'You are not invited' }),
     )
     expect(await refusal(alice, room.roomId)).toEqual({ status: 403, errcode: 'M_FORBIDDEN' })
-    peer.handle('GET', new RegExp(`/make_join/${encodeURIComponent(room.roomId)}/`), () =>
-      new PeerAnswer(400, { errcode: 'M_INCOMPATIBLE_ROOM_VERSION', error: 'No', room_version: '99' }),
+    peer.handle(
+      'GET',
+      new RegExp(`/make_join/${encodeURIComponent(room.roomId)}/`),
+      () => new PeerAnswer(400, { errcode: 'M_INCOMPATIBLE_ROOM_VERSION', error: 'No', room_version: '99' }),
     )
     expect(await refusal(alice, room.roomId)).toEqual({ status: 400, errcode: 'M_INCOMPATIBLE_ROOM_VERSION' })
     expect(await refusal(alice, '!nobody:nowhere', [])).toEqual({ status: 404, errcode: 'M_NOT_FOUND' })
@@ -155,8 +164,10 @@ describe('joining a room of another server', () => {
 
   it('falls back to the old endpoint', async () => {
     const room = PeerRoom.create(peer, { version: '5' }).serve()
-    peer.handle('PUT', new RegExp(`/v2/send_join/${encodeURIComponent(room.roomId)}/`), () =>
-      new PeerAnswer(404, { errcode: 'M_UNRECOGNIZED', error: 'No such endpoint' }),
+    peer.handle(
+      'PUT',
+      new RegExp(`/v2/send_join/${encodeURIComponent(room.roomId)}/`),
+      () => new PeerAnswer(404, { errcode: 'M_UNRECOGNIZED', error: 'No such endpoint' }),
     )
     await join(await newUser(), room.roomId)
   })
@@ -221,7 +232,10 @@ describe('a hostile answer to a join', () => {
 
   it('does not keep others from being asked', async () => {
     const room = PeerRoom.create(peer, { version: '11' }).serve()
-    other.handle('GET', new RegExp(`/make_join/${encodeURIComponent(room.roomId)}/`), () => ({ room_version: '11', event: { depth: -1 } }))
+    other.handle('GET', new RegExp(`/make_join/${encodeURIComponent(room.roomId)}/`), () => ({
+      room_version: '11',
+      event: { depth: -1 },
+    }))
     await join(await newUser(), room.roomId, [other.serverName, peer.serverName])
   })
 })

@@ -35,7 +35,9 @@ function newUser(): Promise<TestClient> {
 function signInvites(change: (event: JsonObject) => JsonObject = (event) => event): void {
   peer.handle('PUT', /\/_matrix\/federation\/v2\/invite\//, ({ body }) => {
     const version = getRoomVersion(body?.['room_version'] as string) as RoomVersion
-    return { event: change(signEvent(version, body?.['event'] as never, peer.serverName, peer.signingKey) as unknown as JsonObject) }
+    return {
+      event: change(signEvent(version, body?.['event'] as never, peer.serverName, peer.signingKey) as unknown as JsonObject),
+    }
   })
 }
 
@@ -149,10 +151,17 @@ describe('knocking on rooms of other servers', () => {
   it('shows the room, and can be taken back', async () => {
     const room = PeerRoom.create(peer, { version: '11', joinRule: 'knock' }).serve()
     const client = await newUser()
-    await client.post(`/_matrix/client/v3/knock/${encodeURIComponent(room.roomId)}`, { reason: 'Please' }, { query: { via: peer.serverName } })
+    await client.post(
+      `/_matrix/client/v3/knock/${encodeURIComponent(room.roomId)}`,
+      { reason: 'Please' },
+      { query: { via: peer.serverName } },
+    )
     const knock = (await client.sync()).rooms?.knock?.[room.roomId]
     expect(JSON.stringify(knock)).toContain('m.room.join_rules')
-    expect(room.stateEvent('m.room.member', client.userId)?.event.content).toMatchObject({ membership: 'knock', reason: 'Please' })
+    expect(room.stateEvent('m.room.member', client.userId)?.event.content).toMatchObject({
+      membership: 'knock',
+      reason: 'Please',
+    })
     await client.leave(room.roomId)
     expect(await placeOf(client, room.roomId)).toBe('leave')
   })
@@ -174,7 +183,13 @@ describe('rooms that only their members may join', () => {
     peer.handle('PUT', new RegExp(`/v2/send_join/${id}/`), ({ body = {} }) => {
       const state = room.state()
       const event = signs ? signEvent(room.version, body as never, peer.serverName, peer.signingKey) : body
-      return { origin: peer.serverName, members_omitted: false, state: state.map(toPdu), auth_chain: room.authChain(state).map(toPdu), event }
+      return {
+        origin: peer.serverName,
+        members_omitted: false,
+        state: state.map(toPdu),
+        auth_chain: room.authChain(state).map(toPdu),
+        event,
+      }
     })
     const path = `/_matrix/client/v3/join/${id}`
     await client.exchange('POST', path, { query: { via: peer.serverName }, body: {}, expect: 502 })

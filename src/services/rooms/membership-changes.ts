@@ -130,11 +130,7 @@ export class MembershipChanges {
     return eventId
   }
 
-  async #joinRemotely(
-    requester: Requester,
-    entry: RemoteEntry,
-    servers: readonly ServerName[],
-  ): Promise<EventId | undefined> {
+  async #joinRemotely(requester: Requester, entry: RemoteEntry, servers: readonly ServerName[]): Promise<EventId | undefined> {
     const { roomId, userId } = entry
     // What the room thinks of guests is not known before it is too late.
     if (requester.isGuest) throw noGuests()
@@ -261,16 +257,13 @@ export class MembershipChanges {
     throw new MatrixError('M_FORBIDDEN', `A user cannot set the membership ${membership} of another user`)
   }
 
-  /** A member changes how the room shows them. What let them in stays as it was. */
+  /** A member changes how the room shows them. What let them in is not repeated: it would have to be signed anew by its server. */
   async #changeOwnJoin(requester: Requester, roomId: RoomId, content: JsonObject): Promise<EventId> {
     const { userId } = requester
     refuseSuspended(requester, 'Changing the own membership')
     this.#limit(requester)
-    const state = await this.#deps.slots.get(roomId, [{ type: 'm.room.member', stateKey: userId }])
-    const authoriser = state('m.room.member', userId)?.content['join_authorised_via_users_server']
     const { join_authorised_via_users_server: _given, ...rest } = content
-    const changed = { ...rest, ...(authoriser !== undefined && { join_authorised_via_users_server: authoriser }) }
-    return this.#append(requester, { roomId, userId, content: changed }, 'join')
+    return this.#append(requester, { roomId, userId, content: rest }, 'join')
   }
 
   async #prepareModeration(requester: Requester, change: MemberChange): Promise<void> {

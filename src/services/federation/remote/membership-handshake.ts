@@ -51,13 +51,7 @@ export class MembershipHandshake {
   readonly #serverName: ServerName
   readonly #signingKey: SigningKey
 
-  constructor(deps: {
-    client: FederationClient
-    clock: Clock
-    random: Random
-    serverName: ServerName
-    signingKey: SigningKey
-  }) {
+  constructor(deps: { client: FederationClient; clock: Clock; random: Random; serverName: ServerName; signingKey: SigningKey }) {
     this.#client = deps.client
     this.#clock = deps.clock
     this.#random = deps.random
@@ -82,7 +76,8 @@ export class MembershipHandshake {
     // A server that does not say speaks version 1 or 2, whose events look alike. Spec: joins-v1.yaml.
     const versionId = answer['room_version'] ?? '1'
     const roomVersion = typeof versionId === 'string' ? getRoomVersion(versionId) : undefined
-    if (!roomVersion) throw new MatrixError('M_UNSUPPORTED_ROOM_VERSION', 'Your homeserver does not support the version of this room')
+    if (!roomVersion)
+      throw new MatrixError('M_UNSUPPORTED_ROOM_VERSION', 'Your homeserver does not support the version of this room')
     return { roomVersion, built: this.#build(server, roomVersion, template, request) }
   }
 
@@ -92,7 +87,14 @@ export class MembershipHandshake {
     const prevEvents = readReferences(template['prev_events'], { roomVersion, countMax: PREV_EVENTS_MAX, hashes })
     const authEvents = readReferences(template['auth_events'], { roomVersion, countMax: AUTH_EVENTS_MAX, hashes })
     const { depth } = template
-    if (!prevEvents || !authEvents || prevEvents.length === 0 || typeof depth !== 'number' || !Number.isInteger(depth) || depth < 1)
+    if (
+      !prevEvents ||
+      !authEvents ||
+      prevEvents.length === 0 ||
+      typeof depth !== 'number' ||
+      !Number.isInteger(depth) ||
+      depth < 1
+    )
       throw new BadAnswerError(server, 'prepared a malformed event')
     const { join_authorised_via_users_server: _given, ...content } = request.content
     return buildEvent(

@@ -140,7 +140,8 @@ export function toStrippedState(list: JsonValue): JsonObject[] {
   return (list as readonly JsonValue[]).slice(0, STRIPPED_EVENTS_MAX).flatMap((entry) => {
     if (!isJsonObject(entry)) return []
     const { type, sender, state_key: stateKey, content } = entry
-    if (typeof type !== 'string' || typeof sender !== 'string' || typeof stateKey !== 'string' || !isJsonObject(content)) return []
+    if (typeof type !== 'string' || typeof sender !== 'string' || typeof stateKey !== 'string' || !isJsonObject(content))
+      return []
     return [{ type, sender, state_key: stateKey, content }]
   })
 }

@@ -101,7 +101,9 @@ export class RemoteInvites {
     } catch (error) {
       if (!isUnknownEndpoint(error)) throw error
       if (roomVersion.id !== '1' && roomVersion.id !== '2') {
-        throw new MatrixError('M_UNSUPPORTED_ROOM_VERSION', "User's homeserver does not support this room version", { cause: error })
+        throw new MatrixError('M_UNSUPPORTED_ROOM_VERSION', "User's homeserver does not support this room version", {
+          cause: error,
+        })
       }
       const answer = await put('v1', { ...event, unsigned: { invite_room_state: state } })
       return Array.isArray(answer) ? (answer as unknown[])[1] : undefined

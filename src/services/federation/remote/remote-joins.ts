@@ -1,5 +1,4 @@
 import { canonicalJson } from '../../../protocol/canonical-json.ts'
-import { MatrixError } from '../../../protocol/errors.ts'
 import type { BuiltEvent } from '../../../protocol/events/event-builder.ts'
 import { eventFromStoredPdu } from '../../../protocol/events/parse-event.ts'
 import { stateSlotKey } from '../../../protocol/events/event.ts'
@@ -189,9 +188,4 @@ function assertState(server: ServerName, roomVersion: RoomVersion, state: readon
   const version = create.content['room_version'] ?? '1'
   if (version !== roomVersion.id)
     throw new BadAnswerError(server, `the room's version is ${JSON.stringify(version)}, not ${roomVersion.id}`)
-}
-
-/** Why a room cannot be joined: nobody said who is in it. */
-export function noKnownServers(): MatrixError {
-  return new MatrixError('M_NOT_FOUND', "Can't join remote room because no servers that are in the room have been provided.")
 }

@@ -79,9 +79,11 @@ export class RoomHistory {
   }
 
   /** Fills the latest gaps of the range by some events each. Returns whether anything came of it: then a page is worth reading again. */
-  async fill(range: HistoryRange, wantedCount: number): Promise<boolean> {
+  async fetchMissing(range: HistoryRange, wantedCount: number): Promise<boolean> {
     const { clock } = this.#deps
-    const gaps = (await this.findGaps(range)).filter(({ eventId }) => (this.#pauses.get(eventId)?.untilMs ?? 0) <= clock.monotonicMs())
+    const gaps = (await this.findGaps(range)).filter(
+      ({ eventId }) => (this.#pauses.get(eventId)?.untilMs ?? 0) <= clock.monotonicMs(),
+    )
     let isFilled = false
     for (const gap of gaps.slice(0, EXTREMITIES_FILLED_MAX)) {
       const filling = this.#underWay.get(gap.eventId) ?? this.#start(range.roomId, gap, wantedCount)

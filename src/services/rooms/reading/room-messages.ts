@@ -58,7 +58,10 @@ export interface EventContext {
 /** Where history comes from that other servers have. */
 export interface MissingHistory {
   /** Fetches some of what is missing in a part of a room's history; tells whether anything came. */
-  fill(range: { readonly roomId: RoomId; readonly low: number; readonly high: number }, wantedCount: number): Promise<boolean>
+  fetchMissing(
+    range: { readonly roomId: RoomId; readonly low: number; readonly high: number },
+    wantedCount: number,
+  ): Promise<boolean>
   /** The events before which something is missing, the latest first. */
   findGaps(range: {
     readonly roomId: RoomId
@@ -113,10 +116,7 @@ export class RoomMessages {
       direction === 'b'
         ? { low: placeAfter(request.to ?? 0), high: Math.min(startPosition, head) }
         : { low: placeAfter(startPosition), high: Math.min(request.to ?? head, head) }
-    const page = await this.#readPage(
-      { roomId, direction, limit, ...range },
-      { view, filter, ignoredUsers: reader.ignoredUsers },
-    )
+    const page = await this.#readPage({ roomId, direction, limit, ...range }, { view, filter, ignoredUsers: reader.ignoredUsers })
     const [chunk, state] = await Promise.all([
       this.write(reader.viewer, view, page.events),
       filter?.lazyLoadMembers === true ? this.#getMembersOf(roomId, page.events) : undefined,
@@ -134,7 +134,7 @@ export class RoomMessages {
     if (direction === 'f' || !history) return page
     for (let round = 0; round < FILLS_MAX; round++) {
       const low = page.isExhausted ? range.low : page.end
-      if (!(await history.fill({ roomId, low, high }, limit))) break
+      if (!(await history.fetchMissing({ roomId, low, high }, limit))) break
       page = await this.#deps.pages.read(range, wish)
     }
     if (!page.isExhausted) return page

@@ -2,11 +2,13 @@ import { ClientEvent, createClient, EventType, MsgType, SyncState } from 'matrix
 import type { MatrixClient, MatrixEvent, Room } from 'matrix-js-sdk'
 import { CryptoEvent, VerifierEvent } from 'matrix-js-sdk/lib/crypto-api/index.js'
 import type { CryptoApi, ShowSasCallbacks, VerificationRequest, Verifier } from 'matrix-js-sdk/lib/crypto-api/index.js'
+import { SlidingSync } from 'matrix-js-sdk/lib/sliding-sync.js'
 import { expect } from 'vitest'
 import type { TestClient } from '../kit/client.ts'
 import { CheckedFetch } from './checked-fetch.ts'
 import { eventually } from './eventually.ts'
 
+const LONG_POLL_MS = 10_000
 const SILENT = { trace() {}, debug() {}, info() {}, warn() {}, error() {}, getChild: () => SILENT }
 
 /** A device of a user that runs matrix-js-sdk with its Rust cryptography, as Element does. */
@@ -33,11 +35,14 @@ export class SdkDevice implements AsyncDisposable {
     this.client.on(CryptoEvent.VerificationRequestReceived, (request) => this.#requests.push(request))
   }
 
-  /** Starts the client of a session and waits for its first sync. `isChecked` false: what the server answers is not what is tested. */
+  /**
+   * Starts the client of a session and waits for its first sync. `isChecked` false: what the server answers is not what is tested.
+   * `isSliding`: on sliding sync (MSC4186) instead of /sync.
+   */
   static async open(
     server: { readonly baseUrl: string },
     session: TestClient,
-    { isChecked = true }: { readonly isChecked?: boolean } = {},
+    { isChecked = true, isSliding = false }: { readonly isChecked?: boolean; readonly isSliding?: boolean } = {},
   ): Promise<SdkDevice> {
     const checkedFetch = new CheckedFetch({ isChecked })
     const secrets: { recoveryKey?: Uint8Array<ArrayBuffer> } = {}
@@ -59,7 +64,8 @@ export class SdkDevice implements AsyncDisposable {
     const crypto = client.getCrypto()
     if (crypto === undefined) throw new Error('matrix-js-sdk started without cryptography')
     const device = new SdkDevice({ client, crypto, session, checkedFetch, secrets })
-    await client.startClient({ initialSyncLimit: 50, threadSupport: true })
+    const syncOptions = isSliding ? { slidingSync: slidingSyncOf(client) } : {}
+    await client.startClient({ initialSyncLimit: 50, threadSupport: true, ...syncOptions })
     await new Promise<void>((resolve) => {
       client.on(ClientEvent.Sync, (state) =>
         state === SyncState.Prepared || state === SyncState.Syncing ? resolve() : undefined,
@@ -123,6 +129,13 @@ export class SdkDevice implements AsyncDisposable {
     this.client.stopClient()
     expect(this.#checkedFetch.violations, `answers to ${this.userId}`).toEqual([])
   }
+}
+
+/** One list of all rooms, as clients have it that show few. */
+function slidingSyncOf(client: MatrixClient): SlidingSync {
+  const room = { timeline_limit: 20, required_state: [['*', '*']] }
+  const lists = new Map([['all', { ...room, ranges: [[0, 99]] }]])
+  return new SlidingSync(client.baseUrl, lists, room, client, LONG_POLL_MS)
 }
 
 /** Both sides compare emoji and agree. The asking side has sent its request already. */

@@ -17,7 +17,9 @@ import type { Cluster } from './assemble-cluster.ts'
 import { assembleCore } from './assemble-core.ts'
 import type { Core } from './assemble-core.ts'
 import { assembleEphemeral } from './assemble-ephemeral.ts'
+import type { EphemeralServices } from './assemble-ephemeral.ts'
 import { assembleEncryption } from './assemble-encryption.ts'
+import type { EncryptionServices } from './assemble-encryption.ts'
 import { assembleFederation } from './assemble-federation.ts'
 import { assembleFederationInbound } from './assemble-federation-inbound.ts'
 import { assembleFederationOutbound } from './assemble-federation-outbound.ts'
@@ -64,40 +66,14 @@ export function assemble(deps: {
 }): Assembly {
   const core = assembleCore(deps)
   const cluster = assembleCluster(core, deps)
-  const { config, clock, rateLimiter, database, hub, background } = core
+  const { database, hub, background } = core
   const services = assembleServices(core, cluster)
-  const { accounts, federation, encryption, media, userData, ephemeral, push, rooms, directory, reading, writing } = services
+  const { accounts, federation, encryption, media, userData, ephemeral, push, rooms, reading } = services
 
   return {
     cluster,
     observed: services.observed,
-    client: {
-      sync: services.sync,
-      slidingSync: services.slidingSync,
-      ...accounts,
-      ...services.asServices,
-      ...encryption,
-      ...userData,
-      ...ephemeral,
-      ...media,
-      ...push,
-      ...directory,
-      ...reading,
-      ...writing,
-      ...services.federationReads,
-      ...services.outbound.client,
-      ...services.remote,
-      ...services.inbound,
-      federationAuthenticator: federation.federationAuthenticator,
-      serverName: core.serverName,
-      random: core.random,
-      ownKeys: federation.ownKeys,
-      keyNotary: federation.keyNotary,
-      config,
-      topology: services.topology,
-      clock,
-      rateLimiter,
-    },
+    client: makeContext(core, services),
     async start() {
       for (const { name, lane, head } of await getLaneHeads(database)) hub.setHead(name as StreamName, lane, head)
       await cluster.transport.start()
@@ -126,6 +102,37 @@ export function assemble(deps: {
       hub.close()
       await database.close()
     },
+  }
+}
+
+/** What endpoints may call. */
+function makeContext(core: Core, services: ReturnType<typeof assembleServices>): ApiContext {
+  return {
+    sync: services.sync,
+    slidingSync: services.slidingSync,
+    ...services.accounts,
+    ...services.asServices,
+    ...services.encryption,
+    ...services.userData,
+    ...services.ephemeral,
+    ...services.media,
+    ...services.push,
+    ...services.directory,
+    ...services.reading,
+    ...services.writing,
+    ...services.federationReads,
+    ...services.outbound.client,
+    ...services.remote,
+    ...services.inbound,
+    federationAuthenticator: services.federation.federationAuthenticator,
+    serverName: core.serverName,
+    random: core.random,
+    ownKeys: services.federation.ownKeys,
+    keyNotary: services.federation.keyNotary,
+    config: core.config,
+    topology: services.topology,
+    clock: core.clock,
+    rateLimiter: core.rateLimiter,
   }
 }
 
@@ -169,15 +176,14 @@ function assembleServices(core: Core, cluster: Cluster) {
     presence: ephemeral.presence,
     cluster,
   })
-  const erasedUsers = linkAccounts(core, { accounts, push, userData })
-  const { keyQuery } = encryption
-  const federationReads = assembleFederationReads(core, { directory, erasedUsers, keyQuery })
+  const local = { accounts, federation, encryption, media, userData, ephemeral, push, rooms, directory, reading }
+  const erasedUsers = linkAccounts(core, local)
+  const federationReads = assembleFederationReads(core, { directory, erasedUsers, keyQuery: encryption.keyQuery })
   const { roomServers } = federationReads
-  const remote = assembleFederationRemote(core, { cluster, federation, rooms, directory, roomServers })
-  const { remoteMemberships } = remote
+  const remote = assembleFederationRemote(core, { ...local, cluster, roomServers })
   reading.roomMessages.setHistory(remote.roomHistory)
   reading.roomTimes.setMissing(remote.remoteTimes)
-  const writing = assembleRoomWriting(core, { writer, directory, remoteMemberships, userData, accounts, push })
+  const writing = assembleRoomWriting(core, { ...local, ...remote, writer })
   const outbound = assembleFederationOutbound(core, { cluster, federation, encryption, profiles: userData.profiles })
   const pushSending = assemblePushSending(core, {
     cluster,
@@ -185,20 +191,30 @@ function assembleServices(core: Core, cluster: Cluster) {
     getIgnoredUsers: (userId) => userData.accountData.getIgnoredUsers(userId),
   })
   const asServices = assembleAppservices(core, { cluster, accounts, appservices, directory, userData })
-  const inbound = assembleFederationInbound(core, {
-    cluster,
-    federation,
-    directory,
-    roomServers,
-    remoteRooms: remote.remoteRooms,
-    remoteMemberships,
-    writer,
-    userData,
-    ephemeral,
-    encryption,
-    push,
-  })
-  const syncSources: SyncSources = {
+  const inbound = assembleFederationInbound(core, { ...local, ...remote, cluster, roomServers, writer })
+  return {
+    ...local,
+    writing,
+    federationReads,
+    remote,
+    outbound,
+    pushSending,
+    asServices,
+    inbound,
+    ...assembleSyncs(core, cluster, local),
+    observed,
+    topology,
+  }
+}
+
+/** Both kinds of sync, from what they share. */
+function assembleSyncs(
+  core: Core,
+  cluster: Cluster,
+  deps: { userData: UserDataServices; push: PushServices; ephemeral: EphemeralServices; encryption: EncryptionServices },
+) {
+  const { userData, push, ephemeral, encryption } = deps
+  const sources: SyncSources = {
     accountData: userData.accountData,
     pushRules: push.pushRules,
     typing: ephemeral.typingLists,
@@ -209,29 +225,7 @@ function assembleServices(core: Core, cluster: Cluster) {
     deviceLists: encryption.deviceLists,
     keyCounts: encryption.keyCounts,
   }
-  const { sync, parts } = assembleSync(core, syncSources)
-  const { slidingSync } = assembleSlidingSync(core, { parts, sources: syncSources, cluster })
-  return {
-    accounts,
-    federation,
-    encryption,
-    media,
-    userData,
-    ephemeral,
-    push,
-    rooms,
-    directory,
-    reading,
-    writing,
-    federationReads,
-    remote,
-    outbound,
-    pushSending,
-    asServices,
-    inbound,
-    sync,
-    slidingSync,
-    observed,
-    topology,
-  }
+  const { sync, parts } = assembleSync(core, sources)
+  const { slidingSync } = assembleSlidingSync(core, { parts, sources, cluster })
+  return { sync, slidingSync }
 }

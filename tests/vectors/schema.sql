@@ -1235,8 +1235,6 @@ CREATE SEQUENCE stream_8_pos INCREMENT 1 CACHE 1;
 
 CREATE SEQUENCE stream_9_pos INCREMENT 1 CACHE 1;
 
-CREATE SEQUENCE typing_epoch INCREMENT 1 CACHE 1;
-
 CREATE SEQUENCE user_reports_report_id_seq INCREMENT 1 CACHE 1;
 
 CREATE OR REPLACE FUNCTION public.advance_room_heads(p_room_nids bigint[], p_versions bigint[], p_extremities text[], p_depths bigint[], p_joined integer[], p_invited integer[], p_ordinals bigint[])

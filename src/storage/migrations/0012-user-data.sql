@@ -44,9 +44,6 @@ CREATE TABLE presence (
 );
 CREATE INDEX presence_position ON presence (position);
 
--- Typing positions are (epoch << 32) + counter, so that they grow over restarts without a row for each change.
-CREATE SEQUENCE typing_epoch;
-
 -- Who can be found by search, under the name that everybody may know. Kept by the user directory's consumer.
 CREATE TABLE user_directory (
   user_id text PRIMARY KEY,

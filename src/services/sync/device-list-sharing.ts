@@ -48,7 +48,8 @@ export class DeviceListSharing {
       Promise.all(plan.newlyJoined.map((roomId) => this.#memberships.getJoinedUsers(roomId))),
       Promise.all(plan.left.map(({ roomId }) => this.#memberships.getJoinedUsers(roomId))),
     ])
-    for (const other of newRooms.flat()) if (other !== userId) come.add(other)
+    // Among them is the user: their other devices learn that there is somebody new to share keys with.
+    for (const other of newRooms.flat()) come.add(other)
     for (const other of leftRooms.flat()) if (other !== userId) gone.add(other)
     return { newlySharedUsers: come, noLongerSharedUsers: gone }
   }

@@ -117,7 +117,10 @@ export class InviteReceiver {
     return { event: eventFromStoredPdu(pdu, event.eventId, event.roomId, roomVersion), json }
   }
 
-  /** In a room that we are in, the invite is an event like any other, which has come early. */
+  /**
+   * In a room that we are in, the invite is an event like any other, which has come early. Of one that we are not in any more, what we
+   * know is old: a ban may have been lifted.
+   */
   async #store({ origin, roomId, shownState }: ReceivedInvite, foreign: ForeignEvent, roomVersion: RoomVersion): Promise<void> {
     const { database, roomServers, serverName, writer, memberships, clock, wake } = this.#deps
     const { event, json } = foreign
@@ -128,7 +131,6 @@ export class InviteReceiver {
       await wake([roomId])
       return
     }
-    if (place?.membership === 'ban') throw new MatrixError('M_FORBIDDEN', 'The user is banned from the room')
     const strippedState = shownState
       .slice(0, STATE_EVENTS_MAX)
       .map(strip)

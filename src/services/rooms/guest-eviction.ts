@@ -40,8 +40,7 @@ export class GuestEviction {
   /** Looks at every change of a room's guest access from now on. */
   watch(hub: StreamHub, background: Background): void {
     hub.onRow('events', ({ type, stateKey, roomId }) => {
-      if (type === SLOT.type && stateKey === SLOT.stateKey)
-        background.run('evict_guests', () => this.#check(roomId as RoomId))
+      if (type === SLOT.type && stateKey === SLOT.stateKey) background.run('evict_guests', () => this.#check(roomId as RoomId))
     })
   }
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { TestClient } from '../kit/client.ts'
-import { allRooms, SLIDING_SYNC_PATH, SlidingClient, timelineIds } from '../kit/sliding-sync.ts'
+import { allRooms, SLIDING_SYNC_PATH, SlidingClient, stateSlots, timelineIds } from '../kit/sliding-sync.ts'
 import type { SlidingResponse } from '../kit/sliding-sync.ts'
 import { TestServer } from '../kit/test-server.ts'
 
@@ -114,6 +114,29 @@ describe('connections of sliding sync', () => {
     })
     const answer = await connection.next()
     expect(new Set(Object.keys(answer.rooms))).toEqual(rooms)
+  })
+
+  it('tells the state that changed in a gap that is larger than what is in memory', async () => {
+    const alice = await user('alice')
+    const bob = await user('bob')
+    const carol = await user('carol')
+    const roomId = await alice.createRoom({ preset: 'public_chat' })
+    for (const client of [bob, carol]) await client.join(roomId)
+    await carol.sendText(roomId, 'known')
+    const connection = new SlidingClient(alice, { lists: { all: allRooms(3, [LAZY, ['x.state', '']]) } })
+    await connection.next()
+    await alice.sendState(roomId, 'x.state', '', { is: 'changed' })
+    await carol.leave(roomId)
+    const ids: string[] = []
+    for (let index = 0; index < 70; index++) ids.push(await bob.sendText(roomId, String(index)))
+    const room = (await connection.next()).rooms[roomId]
+    expect(room).toMatchObject({ limited: true, num_live: 3, joined_count: 2 })
+    expect(timelineIds(room)).toEqual(ids.slice(-3))
+    expect(stateSlots(room)).toEqual(['x.state|'])
+    // Carol's place changed unseen: when she is needed again, she is told anew.
+    await carol.join(roomId)
+    await carol.sendText(roomId, 'back')
+    expect(stateSlots((await connection.next()).rooms[roomId])).toEqual([`m.room.member|${carol.userId}`])
   })
 
   it('shows whoever follows every event exactly once, whatever is in sight meanwhile', async () => {

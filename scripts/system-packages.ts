@@ -29,8 +29,11 @@ const PROGRAMS: readonly SystemProgram[] = [
   },
 ]
 
+const SYSTEM_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin']
+
 /** Installs what is missing where that is possible, and says what to install where not. Returns how many programs are still missing. */
 export function installSystemPackages(parts: readonly string[] = []): number {
+  addSystemFolders()
   const needed = PROGRAMS.filter(({ part }) => part === undefined || parts.includes(part))
   const missing = needed.filter((program) => !isThere(program))
   if (missing.length === 0) return 0
@@ -45,6 +48,12 @@ export function installSystemPackages(parts: readonly string[] = []): number {
     process.stdout.write(`MISSING: ${command}, for ${neededFor}. Install it: apt-get install ${packageName}\n`)
   }
   return still.length
+}
+
+/** Debian's plain users do not have the folders where nginx and haproxy are. What we start inherits the path. */
+function addSystemFolders(): void {
+  const folders = (process.env['PATH'] ?? '').split(delimiter)
+  process.env['PATH'] = [...folders, ...SYSTEM_FOLDERS.filter((folder) => !folders.includes(folder))].join(delimiter)
 }
 
 function runApt(args: readonly string[]): void {

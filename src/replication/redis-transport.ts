@@ -23,7 +23,7 @@ const START_WAIT_MS = 2000
 /**
  * Publishes one message for each committed batch, on a channel for each stream and lane. No request ever waits for Redis: what
  * does not get through is told by PostgreSQL, which listens all the time, and takes over while Redis is down.
- * Channels: `<server name>/r1/<stream>/<lane>` and `<server name>/r1/ctl`.
+ * Channels: `<server name>/r1/<stream>/<lane>`, `<server name>/r1/ctl`, and `<server name>/r1/echo/<boot>` for each process alone.
  */
 export class RedisTransport implements Transport {
   readonly stats: TransportStats = newTransportStats()
@@ -57,7 +57,7 @@ export class RedisTransport implements Transport {
     this.#prefix = `${deps.serverName}/r1/`
     const streams = deps.streams ?? STREAM_NAMES
     const lanes = deps.hub.heads().filter(({ stream }) => streams.includes(stream))
-    this.#link = makeRedisLink(deps.settings, [this.#control, ...lanes.map((lane) => this.#channelOf(lane))], {
+    this.#link = makeRedisLink(deps.settings, [this.#control, this.#echo, ...lanes.map((lane) => this.#channelOf(lane))], {
       onReady: () => this.#sendBeat(),
       onDown: () => this.#goDown(),
       onMessage: (channel, text) => this.#receive(channel, text),
@@ -71,6 +71,11 @@ export class RedisTransport implements Transport {
 
   get #control(): string {
     return `${this.#prefix}ctl`
+  }
+
+  /** Beats go where only their sender listens: else each process would read those of all. */
+  get #echo(): string {
+    return `${this.#prefix}echo/${this.#deps.self.boot}`
   }
 
   #channelOf({ stream, lane }: { readonly stream: StreamName; readonly lane: number }): string {
@@ -168,7 +173,7 @@ export class RedisTransport implements Transport {
   #sendBeat(): void {
     if (this.#isStopped || this.#isFull) return
     const text = this.#codec.writeEcho(++this.#beat, this.#deps.clock.nowMs())
-    this.#link.publish(this.#control, text).catch((error: unknown) => this.#fail(error))
+    this.#link.publish(this.#echo, text).catch((error: unknown) => this.#fail(error))
   }
 
   #goUp(): void {

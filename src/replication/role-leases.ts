@@ -1,5 +1,5 @@
 import type { Database } from '../storage/database.ts'
-import { getLeases, releaseLeases, renewLeases, takeLeases } from '../storage/tables/role-leases.ts'
+import { getLeases, getLeaseSummary, releaseLeases, renewLeases, takeLeases } from '../storage/tables/role-leases.ts'
 import type { HeldEpoch, LeaseRow } from '../storage/tables/role-leases.ts'
 import type { Clock } from '../util/clock.ts'
 import type { Logger } from '../util/logger.ts'
@@ -171,7 +171,17 @@ export class RoleLeases {
     }
   }
 
+  /** Whether the view is true still: everything was held when it was read, and nothing has been taken or become free since. */
+  async #isUnchanged(): Promise<boolean> {
+    const rows = [...this.#view.values()]
+    if (rows.length === 0 || rows.some((row) => row.isExpired || row.isHolderGone)) return false
+    const summary = await within(getLeaseSummary(this.#database), this.#times.ttlMs, 'Looking at the leases')
+    const epochs = rows.reduce((sum, row) => sum + row.epoch, 0)
+    return summary !== undefined && !summary.hasFree && summary.count === rows.length && summary.epochs === epochs
+  }
+
   async #readView(): Promise<void> {
+    if (await this.#isUnchanged()) return
     const rows = await within(getLeases(this.#database), this.#times.ttlMs, 'Reading the leases')
     const before = this.#view
     this.#view = new Map(rows.map((row) => [row.role, row]))

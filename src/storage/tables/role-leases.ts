@@ -33,6 +33,26 @@ export async function getLeases(tx: Queryable): Promise<LeaseRow[]> {
   )
 }
 
+/** What tells cheaply whether leases have changed: each taking raises an epoch. */
+export interface LeaseSummary {
+  readonly count: number
+  readonly epochs: number
+  /** Some lease is expired or given back, or its holder's liveness lock is free. */
+  readonly hasFree: boolean
+}
+
+/** Reads whether there is anything new about leases, in one row. */
+export async function getLeaseSummary(tx: Queryable): Promise<LeaseSummary | undefined> {
+  const rows = await tx.query<LeaseSummary>(
+    'get_lease_summary',
+    `WITH boots AS MATERIALIZED (
+       SELECT boot, count(*) AS roles, sum(epoch) AS epochs, min(expires_at) AS expires_at FROM role_lease GROUP BY boot)
+     SELECT sum(roles)::int AS count, sum(epochs)::bigint AS epochs, bool_or(expires_at <= now() OR is_boot_gone(boot)) AS "hasFree"
+       FROM boots HAVING count(*) > 0`,
+  )
+  return rows[0]
+}
+
 /**
  * Takes those of the roles that are free: never held, expired, held under this name, or of a process that is gone.
  * Each taking raises the epoch. Returns what was taken.

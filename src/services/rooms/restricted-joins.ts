@@ -46,12 +46,20 @@ export class RestrictedJoins {
     throw new MatrixError('M_UNABLE_TO_GRANT_JOIN', 'Nobody in the room is able to let you in')
   }
 
-  /** Tells whether the user is in one of the rooms that the join rules allow. */
+  /** Tells whether the user is in one of the rooms that the join rules allow, as far as we are in them and know. */
   async isAllowed(userId: UserId, state: AuthStateLookup): Promise<boolean> {
     for (const roomId of this.getAllowedRooms(state)) {
       // From the memory of the user's memberships: any string may be asked for.
-      if (await this.#memberships.isJoined(userId, roomId)) return true
+      if ((await this.#memberships.isJoined(userId, roomId)) && (await this.#isOurs(userId, roomId))) return true
     }
+    return false
+  }
+
+  /** Of rooms that all of our users have left nobody tells us who left after them. */
+  async #isOurs(userId: UserId, roomId: RoomId): Promise<boolean> {
+    if (serverNameOf(userId) === this.#serverName) return true
+    for (const [member, membership] of await this.#memberships.getOfRoom(roomId))
+      if (membership === 'join' && serverNameOf(member) === this.#serverName) return true
     return false
   }
 

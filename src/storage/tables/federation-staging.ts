@@ -46,7 +46,10 @@ export async function insertTransaction(
   return rows[0]?.response ?? transaction.response
 }
 
-/** Stages events in their order. Those that are staged already, or are part of their rooms, stay as they are. */
+/**
+ * Stages events in their order, each of them once. Those that are part of their rooms stay as they are. Those that wait already are due
+ * at once: who sends one again may have more to show now.
+ */
 export async function insertStagedEvents(tx: Queryable, events: readonly StagedEvent[], receivedTsMs: number): Promise<void> {
   await tx.query(
     'insert_staged_events',
@@ -54,7 +57,7 @@ export async function insertStagedEvents(tx: Queryable, events: readonly StagedE
      SELECT n.room_id, n.event_id, n.origin, $5, n.json
        FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS n(room_id, event_id, origin, json, ordinal)
       WHERE NOT EXISTS (SELECT FROM events e WHERE e.event_id = n.event_id AND e.flags & 1 = 0) ORDER BY n.ordinal
-     ON CONFLICT (room_id, event_id) DO NOTHING`,
+     ON CONFLICT (room_id, event_id) DO UPDATE SET retry_ts_ms = 0`,
     [
       events.map((event) => event.roomId),
       events.map((event) => event.eventId),

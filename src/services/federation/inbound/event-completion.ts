@@ -34,7 +34,8 @@ interface Completion {
 
 /**
  * Fetches what events of other servers need and is not here, and appends them: first the events between ours and the new one, then,
- * where the gap is too large, the state on its far side. Everything is bounded; what is incomplete stays so until it is tried again.
+ * where the gap is too large, the state on its far side. Who sends an event has those before it and must show them: no state is taken
+ * on trust for the event that was sent itself, which may become the only head of the room. As Synapse does it. Everything is bounded; what is incomplete stays so until it is tried again.
  * Spec: server-server-api § PDUs, § Retrieving events.
  */
 export class EventCompletion {
@@ -74,9 +75,9 @@ export class EventCompletion {
     if (typeof result === 'string') return result
     const { prevEventIds } = foreign.event
     if (result.missing.some((eventId) => prevEventIds.includes(eventId))) {
-      for (const event of await this.#fetchGap(completion, foreign)) await this.#appendWithNeeds(completion, event)
+      for (const event of await this.#fetchGap(completion, foreign)) await this.#appendWithState(completion, event)
     }
-    return this.#appendWithNeeds(completion, foreign)
+    return this.#appendWithAuth(completion, foreign)
   }
 
   async #append({ room }: Completion, foreign: ForeignEvent): Promise<ForeignResult> {
@@ -93,17 +94,21 @@ export class EventCompletion {
     return sortByPrevEvents((events ?? []).filter((one) => one.event.eventId !== event.eventId))
   }
 
-  /** Appends an event; where it names unknown ones, with the state before it as the origin tells it. */
-  async #appendWithNeeds(completion: Completion, foreign: ForeignEvent): Promise<ForeignResult> {
-    let result = await this.#append(completion, foreign)
+  /** Appends an event, with what authorises it. */
+  async #appendWithAuth(completion: Completion, foreign: ForeignEvent): Promise<ForeignResult> {
+    const result = await this.#append(completion, foreign)
     if (typeof result === 'string') return result
-    const { authEventIds, prevEventIds } = foreign.event
     const { missing } = result
-    if (missing.some((eventId) => authEventIds.includes(eventId))) {
-      await this.#fetchAuthEvents(completion, foreign, missing)
-      result = await this.#append(completion, foreign)
-      if (typeof result === 'string') return result
-    }
+    if (!missing.some((eventId) => foreign.event.authEventIds.includes(eventId))) return result
+    await this.#fetchAuthEvents(completion, foreign, missing)
+    return this.#append(completion, foreign)
+  }
+
+  /** Appends an event; where it comes after unknown ones, with the state before it as the origin tells it. */
+  async #appendWithState(completion: Completion, foreign: ForeignEvent): Promise<ForeignResult> {
+    const result = await this.#appendWithAuth(completion, foreign)
+    if (typeof result === 'string') return result
+    const { prevEventIds } = foreign.event
     const missingPrev = result.missing.filter((eventId) => prevEventIds.includes(eventId))
     if (missingPrev.length === 0 || completion.statesLeft === 0) return result
     completion.statesLeft -= 1
@@ -122,7 +127,7 @@ export class EventCompletion {
 
   /**
    * The state before an event by ids, all of them stored. Of an event after a single unknown one it is the state after that one,
-   * as Synapse asks for it; else, or where that is not to be had, the state before the event itself.
+   * as Synapse asks for it; else the state before the event itself.
    */
   async #fetchStateBefore(
     completion: Completion,
@@ -130,10 +135,8 @@ export class EventCompletion {
     missingPrev: readonly EventId[],
   ): Promise<readonly EventId[] | undefined> {
     const [only] = event.prevEventIds
-    if (event.prevEventIds.length === 1 && only !== undefined && missingPrev.includes(only)) {
-      const state = await this.#fetchStateAt(completion, only, { isAfter: true })
-      if (state) return state
-    }
+    if (event.prevEventIds.length === 1 && only !== undefined && missingPrev.includes(only))
+      return this.#fetchStateAt(completion, only, { isAfter: true })
     return this.#fetchStateAt(completion, event.eventId, { isAfter: false })
   }
 

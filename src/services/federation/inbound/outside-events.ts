@@ -22,9 +22,8 @@ export class OutsideEvents {
     if (content['membership'] !== 'leave' && content['membership'] !== 'ban') return false
     const place = (await this.#memberships.getOfUser(stateKey as UserId)).get(roomId)
     if (!place || (place.membership !== 'invite' && place.membership !== 'knock')) return false
-    // The room's rules cannot be asked here. Who invited may take it back; who knows the invite by its id is in the room.
-    const isOfInviter = place.membership === 'invite' && serverNameOf(sender) === serverNameOf(place.sender)
-    return isOfInviter || event.authEventIds.includes(place.eventId)
+    // The room's rules cannot be asked here: who invited may take it back, nobody else. Who answers a knock knows it.
+    return place.membership === 'invite' ? sender === place.sender : event.authEventIds.includes(place.eventId)
   }
 
   /** Sets the user's place by the event, if it concerns us. */

@@ -1,6 +1,7 @@
 import { stateSlotKey } from '../../protocol/events/event.ts'
 import type { RoomId, UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
+import { getOutsideMemberEvents } from '../../storage/tables/outside-rooms.ts'
 import { getSlotsAsOf, getTypesWithKeysAsOf } from '../../storage/tables/sliding-sync.ts'
 import { getStatesAsOf } from '../../storage/tables/sync-state.ts'
 import { stateRecordToClientJson } from '../events/state-records.ts'
@@ -70,7 +71,11 @@ export class RoomStates {
       if (reading.isEverything || reading.types.length > 0 || slots.length > 0)
         readings.push({ ...reading, roomId, position, slots })
     }
-    const [records, memberTexts] = await Promise.all([this.#read(readings), this.#memberEvents.get(pairs)])
+    const [records, memberTexts, ends] = await Promise.all([
+      this.#read(readings),
+      this.#memberEvents.get(pairs),
+      this.#readOutsideEnds(wishes, me),
+    ])
     const recordsByRoom = Map.groupBy(records, (record) => record.roomId)
     const answers = new Map<RoomId, RoomStateAnswer>()
     for (const { wish, slots, changes, lazyMembers, members, hasUntold } of told) {
@@ -86,9 +91,21 @@ export class RoomStates {
         if (text !== undefined) slots.set(stateSlotKey(MEMBER, userId), { type: MEMBER, stateKey: userId, text })
       }
       if (!isInitial) for (const change of changes) slots.set(stateSlotKey(change.type, change.stateKey), change)
+      const end = ends.get(roomId)
+      if (end) slots.set(stateSlotKey(MEMBER, me), textOf(end))
       answers.set(roomId, { texts: [...slots.values()].map((slot) => slot.text), members, hasUntold })
     }
     return answers
+  }
+
+  /** How invites and knocks ended whose room was never seen from inside: no state of it says so. */
+  async #readOutsideEnds(wishes: readonly StateWish[], userId: UserId): Promise<Map<RoomId, RoomStateRecord>> {
+    const rooms = wishes
+      .filter(({ plan }) => plan.told && ['invite', 'knock'].includes(plan.told.membership) && plan.membership !== 'join')
+      .map(({ plan }) => ({ roomId: plan.roomId, position: plan.end }))
+    if (rooms.length === 0) return new Map()
+    const records = await getOutsideMemberEvents(this.#database, { userId, rooms })
+    return new Map(records.map((record) => [record.roomId, record]))
   }
 
   async #read(readings: readonly RoomReading[]): Promise<RoomStateRecord[]> {

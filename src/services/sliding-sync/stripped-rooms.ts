@@ -1,7 +1,7 @@
 import { isJsonObject } from '../../protocol/json.ts'
 import type { RoomId, UserId } from '../../protocol/ids.ts'
 import type { Database } from '../../storage/database.ts'
-import { getOutsideRoomStates } from '../../storage/tables/outside-rooms.ts'
+import { getOutsideMemberEvents, getOutsideRoomStates } from '../../storage/tables/outside-rooms.ts'
 import { getMembershipsAsOf, getTypesAsOf } from '../../storage/tables/sync-state.ts'
 import { stateRecordToStrippedJson } from '../events/state-records.ts'
 import { factsOf } from './room-facts.ts'
@@ -22,13 +22,14 @@ export class StrippedRooms {
   async get(plans: readonly RoomPlan[], userId: UserId): Promise<Map<RoomId, string[]>> {
     if (plans.length === 0) return new Map()
     const rooms = plans.map(({ roomId, end: position }) => ({ roomId, position }))
-    const [state, own, outside] = await Promise.all([
+    const [state, inside, elsewhere, outside] = await Promise.all([
       getTypesAsOf(this.#database, { rooms, types: this.#types }),
       getMembershipsAsOf(this.#database, { rooms, userId }),
+      getOutsideMemberEvents(this.#database, { userId, rooms }),
       getOutsideRoomStates(this.#database, { userId, roomIds: rooms.map(({ roomId }) => roomId) }),
     ])
     const stateByRoom = Map.groupBy(state, (record) => record.roomId)
-    const ownByRoom = Map.groupBy(own, (record) => record.roomId)
+    const ownByRoom = new Map([...inside, ...elsewhere].map((record) => [record.roomId, record]))
     const outsideByRoom = new Map(outside.map((one) => [one.roomId, one]))
     return new Map(
       plans.map(({ roomId, place }) => {
@@ -37,7 +38,8 @@ export class StrippedRooms {
           given && given.eventId === place?.eventId
             ? readTexts(given.stateJson, userId)
             : (stateByRoom.get(roomId) ?? []).map(stateRecordToStrippedJson)
-        return [roomId, [...texts, ...(ownByRoom.get(roomId) ?? []).map(stateRecordToStrippedJson)]]
+        const own = ownByRoom.get(roomId)
+        return [roomId, own ? [...texts, stateRecordToStrippedJson(own)] : texts]
       }),
     )
   }

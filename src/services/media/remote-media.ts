@@ -125,7 +125,7 @@ export class RemoteMedia {
       return part.kind === 'content' ? part : plain(await this.#client.fetchUrl({ ...limits, url: part.url }))
     } catch (error) {
       // A server from before Matrix 1.11 has only the old path, which asks for no token.
-      if (!(error instanceof FederationRequestError) || error.status !== 404 || error.errcode === 'M_NOT_FOUND') throw error
+      if (!(error instanceof FederationRequestError) || !isUnknownPath(error)) throw error
     }
     const path = `/_matrix/media/v3/download/${encodeURIComponent(destination)}/${mediaId}?allow_remote=false&timeout_ms=${waitMs}`
     return plain(await this.#client.requestStream({ ...limits, method: 'GET', path }))
@@ -167,6 +167,12 @@ export class RemoteMedia {
       await this.#store.discard(file)
     }
   }
+}
+
+/** Whether the server may not know the path: old ones, and what stands before them, say so in many ways. */
+function isUnknownPath({ status, errcode }: FederationRequestError): boolean {
+  if (status === 404) return errcode !== 'M_NOT_FOUND'
+  return (status === 400 || status === 405) && (errcode === undefined || errcode === 'M_UNRECOGNIZED')
 }
 
 function plain({ headers, body }: FederationStream): IncomingMedia {

@@ -4,7 +4,19 @@ import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { EventRow, StreamPosition } from '../../streams/streams.ts'
 import { RoomTimelines } from './room-timelines.ts'
 
-function makeTimelines(cacheFactor: number): { timelines: RoomTimelines; append: (roomId: string, textBytes: number) => void } {
+interface Made {
+  readonly timelines: RoomTimelines
+  readonly append: (roomId: string, textBytes: number) => void
+}
+
+/** Timelines that somebody has read. */
+function makeTimelines(cacheFactor: number): Made {
+  const made = makeUnread(cacheFactor)
+  eventsOf(made.timelines, '!none')
+  return made
+}
+
+function makeUnread(cacheFactor: number): Made {
   let head = 0
   let onEvent: (row: EventRow, position: StreamPosition) => void = () => {}
   const hub = {
@@ -31,6 +43,15 @@ describe('timelines in memory', () => {
     for (let index = 0; index < 61; index++) append('!a', 100)
     expect(eventsOf(timelines, '!a', 21)).toBe(40)
     expect(eventsOf(timelines, '!a', 20)).toBeUndefined()
+  })
+
+  test('begin with the first read', () => {
+    const { timelines, append } = makeUnread(1)
+    append('!a', 100)
+    expect(eventsOf(timelines, '!a')).toBeUndefined()
+    append('!a', 100)
+    expect(eventsOf(timelines, '!a', 0)).toBeUndefined()
+    expect(eventsOf(timelines, '!a', 1)).toBe(1)
   })
 
   test('of rooms where nothing happened lately go when memory is short', () => {

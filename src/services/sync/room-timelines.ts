@@ -36,6 +36,8 @@ export class RoomTimelines {
   readonly #hub: StreamHub
   readonly #bytesMax: number
   #bytes = 0
+  /** Somebody reads: a process that serves no /sync keeps nothing. */
+  #isRead = false
   readonly #rooms = cacheOfEntries<string, RoomTimeline>(ROOMS_MAX, { onRemoved: (room) => (this.#bytes -= room.bytes) })
 
   /** `cacheFactor` multiplies the memory it may take. */
@@ -47,6 +49,7 @@ export class RoomTimelines {
   }
 
   #append(row: EventRow, position: StreamPosition): void {
+    if (!this.#isRead) return
     let room = this.#rooms.get(row.roomId)
     if (!room) {
       room = { floor: this.#hub.head('events'), bytes: 0, events: [] }
@@ -73,6 +76,7 @@ export class RoomTimelines {
 
   /** The room's events with after < position <= upTo, oldest first; undefined where memory does not reach back that far. */
   getSince(roomId: RoomId, after: StreamPosition, upTo: StreamPosition): readonly RecentEvent[] | undefined {
+    this.#isRead = true
     const room = this.#rooms.get(roomId)
     if (!room || room.floor > after) return undefined
     const { events } = room

@@ -21,6 +21,12 @@ export function parsePageToken(text: string | undefined): number | undefined {
   return placeOfToken(eventPositionInLane(token, LANE), token.depth)
 }
 
+/** Reads a token as a position of the stream: for what knows no places between two of them. Throws M_INVALID_PARAM. */
+export function parsePositionToken(text: string | undefined): number | undefined {
+  const place = parsePageToken(text)
+  return place === undefined ? undefined : Math.floor(place)
+}
+
 /** Writes the token of a place in a timeline. */
 export function formatPageToken(place: number): string {
   const { events, depth } = placeToToken(place)

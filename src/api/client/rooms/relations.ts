@@ -5,7 +5,7 @@ import { RECURSION_DEPTH } from '../../../services/relations/relations.ts'
 import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 import type { ClientContext } from '../context.ts'
-import { formatPageToken, parseEventText, parsePageLimit, parsePageToken, TOKEN_CHARACTERS_MAX } from './page-parameters.ts'
+import { formatPageToken, parseEventText, parsePageLimit, parsePositionToken, TOKEN_CHARACTERS_MAX } from './page-parameters.ts'
 
 const PATH = '/_matrix/client/v1/rooms/:roomId/relations/:eventId'
 const OLD_PATH = '/_matrix/client/unstable/rooms/:roomId/relations/:eventId'
@@ -78,8 +78,8 @@ async function getRelations({ params, query, requester }: RelationsInput, ctx: C
     relType: params.relType === undefined ? undefined : parseEventText(params.relType, 'relation type'),
     eventType: params.eventType === undefined ? undefined : parseEventText(params.eventType, 'event type'),
     direction: query.dir ?? 'b',
-    from: parsePageToken(query.from),
-    to: parsePageToken(query.to),
+    from: parsePositionToken(query.from),
+    to: parsePositionToken(query.to),
     limit: parsePageLimit(query.limit, { max: CHILDREN_MAX }),
     isRecursive: query.recurse ?? false,
   })

@@ -3,7 +3,7 @@ import { toClientEventJson } from '../../../protocol/events/client-event.ts'
 import { parseEventId, parseRoomId } from '../../../protocol/ids.ts'
 import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
-import { parseEventText, parsePageToken, TOKEN_CHARACTERS_MAX } from './page-parameters.ts'
+import { parseEventText, parsePositionToken, TOKEN_CHARACTERS_MAX } from './page-parameters.ts'
 
 const ROOM = '/_matrix/client/v3/rooms/:roomId'
 const MEMBERSHIP = Type.Union(
@@ -74,7 +74,7 @@ export const getMembersByRoom = clientEndpoint({
   async handler({ params, query, requester }, ctx) {
     const texts = await ctx.roomStates.getMembers(requester.userId, {
       roomId: parseRoomId(params.roomId),
-      at: parsePageToken(query.at),
+      at: parsePositionToken(query.at),
       membership: query.membership,
       notMembership: query.not_membership,
     })

@@ -2,7 +2,7 @@ import { SerializedJson } from '../../../http/endpoint.ts'
 import { parseRoomId } from '../../../protocol/ids.ts'
 import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
-import { formatPageToken, parsePageLimit, parsePageToken, TOKEN_CHARACTERS_MAX } from './page-parameters.ts'
+import { formatPageToken, parsePageLimit, parsePositionToken, TOKEN_CHARACTERS_MAX } from './page-parameters.ts'
 
 const THREADS_MAX = 100
 
@@ -22,7 +22,7 @@ export const getThreadRoots = clientEndpoint({
   async handler({ params, query, requester }, ctx) {
     const page = await ctx.relations.getThreads(await ctx.roomMessages.readerOf(requester), {
       roomId: parseRoomId(params.roomId),
-      from: parsePageToken(query.from),
+      from: parsePositionToken(query.from),
       limit: parsePageLimit(query.limit, { max: THREADS_MAX }),
       isParticipated: query.include === 'participated',
     })

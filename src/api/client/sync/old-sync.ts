@@ -2,7 +2,7 @@ import { SerializedJson } from '../../../http/endpoint.ts'
 import { parseEventId, parseRoomId } from '../../../protocol/ids.ts'
 import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
-import { formatPageToken, parsePageLimit, parsePageToken, TOKEN_CHARACTERS_MAX } from '../rooms/page-parameters.ts'
+import { formatPageToken, parsePageLimit, parsePositionToken, TOKEN_CHARACTERS_MAX } from '../rooms/page-parameters.ts'
 
 const MESSAGES_MAX = 100
 const TIMEOUT_MS_DEFAULT = 0
@@ -25,7 +25,7 @@ export const getEvents = clientEndpoint({
   }),
   async handler({ query, requester, request }, ctx) {
     const chunk = await ctx.eventStream.read(await ctx.roomMessages.readerOf(requester), {
-      from: parsePageToken(query.from),
+      from: parsePositionToken(query.from),
       roomId: query.room_id === undefined ? undefined : parseRoomId(query.room_id),
       timeoutMs: query.timeout ?? TIMEOUT_MS_DEFAULT,
       signal: request.signal,

@@ -29,7 +29,10 @@ export class ServiceManager {
     process.send?.({ kind: 'ready', addresses } satisfies ReadyMessage)
     this.#notify(['READY=1', `STATUS=listening on ${addresses.join(', ') || 'nothing'}`])
     const intervalMs = Number(readEnvironment('WATCHDOG_USEC') ?? 0) / 1000 / 2
-    if (intervalMs > 0) this.#feedWatchdog(intervalMs).catch(() => undefined)
+    if (intervalMs > 0)
+      this.#feedWatchdog(intervalMs).catch((error: unknown) => {
+        if (!this.#stopped.signal.aborted) this.#logger.error('the watchdog is not fed any more', { error })
+      })
   }
 
   /** The process is about to end. */

@@ -160,3 +160,12 @@ export interface WireError {
     readonly extra?: Readonly<Record<string, unknown>>
   }
 }
+
+/**
+ * For calls that only bring news forward, as the handler of their rejection: a process that cannot be reached, or fails, costs
+ * time and nothing else. It has logged its own failure. What is no failure of the call is thrown on.
+ */
+export function ignoreFailedCall(error: unknown): undefined {
+  if (!(error instanceof RpcError)) throw error
+  return undefined
+}

@@ -1,4 +1,4 @@
-import { defineRpc } from '../../replication/rpc.ts'
+import { defineRpc, ignoreFailedCall } from '../../replication/rpc.ts'
 import type { RpcCaller } from '../../replication/rpc-client.ts'
 import type { RpcServer } from '../../replication/rpc-server.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
@@ -59,6 +59,6 @@ export class RoutedConsumer {
     const { name, streams, local, hub, rpc, holder } = this.#deps
     if (local.isHolder) return local.catchUp()
     const heads = streams.map((stream) => ({ stream, position: hub.head(stream) as number }))
-    await rpc.call(CATCH_UP, holder(), { consumer: name, heads }, { pickTarget: holder }).catch(() => undefined)
+    await rpc.call(CATCH_UP, holder(), { consumer: name, heads }, { pickTarget: holder }).catch(ignoreFailedCall)
   }
 }

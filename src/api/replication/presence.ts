@@ -1,5 +1,5 @@
 import type { UserId } from '../../protocol/ids.ts'
-import { defineRpc, RpcRefusal } from '../../replication/rpc.ts'
+import { defineRpc, ignoreFailedCall, RpcRefusal } from '../../replication/rpc.ts'
 import type { RpcCaller } from '../../replication/rpc-client.ts'
 import type { RpcServer } from '../../replication/rpc-server.ts'
 import type {
@@ -103,7 +103,7 @@ export class RoutedPresenceSink implements PresenceSink {
     this.#waiting = new Map()
     background.run('presence: tell the owner', async () => {
       // A signal that is lost comes again with the device's next sync.
-      await rpc.call(SIGNAL, holder(), { signals }, { pickTarget: holder }).catch(() => undefined)
+      await rpc.call(SIGNAL, holder(), { signals }, { pickTarget: holder }).catch(ignoreFailedCall)
     })
   }
 

@@ -1,5 +1,5 @@
 import type { RoomId } from '../../protocol/ids.ts'
-import { defineRpc } from '../../replication/rpc.ts'
+import { defineRpc, ignoreFailedCall } from '../../replication/rpc.ts'
 import type { RpcCaller } from '../../replication/rpc-client.ts'
 import type { RpcServer } from '../../replication/rpc-server.ts'
 import type { RoomOwners } from './persist-events.ts'
@@ -40,7 +40,7 @@ export class RoutedRoomWork {
     await Promise.all(
       [...byOwner].map(async ([owner, rooms]) => {
         if (owner === self) for (const roomId of rooms) local.wake(roomId)
-        else await rpc.call(ROOM_WORK, owner, { roomIds: rooms }).catch(() => undefined)
+        else await rpc.call(ROOM_WORK, owner, { roomIds: rooms }).catch(ignoreFailedCall)
       }),
     )
   }

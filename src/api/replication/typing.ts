@@ -1,5 +1,5 @@
 import type { RoomId, UserId } from '../../protocol/ids.ts'
-import { defineRpc } from '../../replication/rpc.ts'
+import { defineRpc, ignoreFailedCall } from '../../replication/rpc.ts'
 import type { RpcCaller } from '../../replication/rpc-client.ts'
 import { RpcRefusal } from '../../replication/rpc.ts'
 import type { RpcServer } from '../../replication/rpc-server.ts'
@@ -48,7 +48,7 @@ export class RoutedTypingWriter implements TypingWriter {
   async set(change: TypingChange): Promise<void> {
     const { owner, rpc, holder } = this.#deps
     if (owner.isHolder) return owner.set(change)
-    await rpc.call(SET_TYPING, holder(), change, { pickTarget: holder }).catch(() => undefined)
+    await rpc.call(SET_TYPING, holder(), change, { pickTarget: holder }).catch(ignoreFailedCall)
   }
 
   /** Reads from the owner what changed after the position; nothing when this process is the owner. */

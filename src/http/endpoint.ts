@@ -72,3 +72,19 @@ export class SerializedJson {
     this.text = text
   }
 }
+
+/** An answer with a status or headers of its own; handlers return it instead of a value. */
+export class OwnResponse {
+  readonly response: HttpResponse
+
+  constructor(response: HttpResponse) {
+    this.response = response
+  }
+}
+
+/** Makes the answer of what a handler returned: a value, SerializedJson or OwnResponse. */
+export function toHttpResponse(result: unknown): HttpResponse {
+  if (result instanceof SerializedJson) return { status: 200, contentType: 'application/json', body: result.text }
+  if (result instanceof OwnResponse) return result.response
+  return jsonResponse(result)
+}

@@ -2,57 +2,17 @@ import { randomBytes } from 'node:crypto'
 import { expect, inject, it } from 'vitest'
 import { parseServerName, parseUserId } from '../../src/protocol/ids.ts'
 import { generateSigningKey } from '../../src/protocol/signing-key.ts'
-import { EventPersister } from '../../src/services/events/event-persister.ts'
-import { EventReader } from '../../src/services/events/event-reader.ts'
-import { readEventsStream } from '../../src/services/events/event-stream-reader.ts'
-import { NidAllocator } from '../../src/services/events/nid-allocator.ts'
-import { RoomModels } from '../../src/services/events/room-models.ts'
-import { PushActionEvaluator } from '../../src/services/push/push-action-evaluator.ts'
-import { PushRules } from '../../src/services/push/push-rules.ts'
 import { Database } from '../../src/storage/database.ts'
-import type { DatabaseOptions } from '../../src/storage/database.ts'
-import { LaneCommitter } from '../../src/streams/lane-committer.ts'
-import { StreamHub } from '../../src/streams/stream-hub.ts'
-import { systemClock } from '../../src/util/clock.ts'
 import { systemRandom } from '../../src/util/random.ts'
+import { startEventProcess } from '../kit/event-process.ts'
 import { createTestDatabase, dropTestDatabase } from '../kit/test-postgres.ts'
 
 const SENDS_EACH = 40
-const serverName = parseServerName('hs')
-const signingKey = generateSigningKey(systemRandom)
-
-/** An event persister with everything of a process of its own: caches, hub, connections. */
-function startProcess(options: DatabaseOptions): { persister: EventPersister; stop(): Promise<void> } {
-  const database = new Database({ ...options, max: 8 }, { onError: () => {} })
-  const hub = new StreamHub({ onError: () => {} })
-  readEventsStream(hub, database)
-  const committer = new LaneCommitter({ database, hub, stream: 'push_rules' })
-  const pushRules = new PushRules({ database, hub, committer, options: { hasLegacyMentions: true } })
-  const persister = new EventPersister({
-    database,
-    hub,
-    models: new RoomModels({ database }),
-    events: new EventReader({ database, hub }),
-    nids: new NidAllocator({ database }),
-    pushActions: new PushActionEvaluator({ pushRules, hub }),
-    clock: systemClock,
-    random: systemRandom,
-    serverName,
-    signingKey,
-  })
-  return {
-    persister,
-    async stop() {
-      await persister.drain()
-      hub.close()
-      await database.close()
-    },
-  }
-}
+const SERVER = { serverName: parseServerName('hs'), signingKey: generateSigningKey(systemRandom) }
 
 it('I5: two processes that both think they own a room neither fork it nor lose what they acknowledged', async () => {
   const options = await createTestDatabase(inject('postgres'), `two_${randomBytes(6).toString('hex')}`)
-  const processes = [startProcess(options), startProcess(options)]
+  const processes = [startEventProcess(options, SERVER), startEventProcess(options, SERVER)]
   const reader = new Database(options, { onError: () => {} })
   try {
     const alice = parseUserId('@alice:hs')

@@ -1,6 +1,6 @@
 import type { Static, TSchema } from 'typebox'
-import { jsonResponse, SerializedJson } from '../../http/endpoint.ts'
-import type { Endpoint, HttpMethod, HttpRequest, HttpResponse, ListenerResource } from '../../http/endpoint.ts'
+import { toHttpResponse } from '../../http/endpoint.ts'
+import type { Endpoint, HttpMethod, HttpRequest, ListenerResource } from '../../http/endpoint.ts'
 import { invalidParam, MatrixError } from '../../protocol/errors.ts'
 import { parseStrictJson } from '../../protocol/strict-json.ts'
 import type { Masquerade, Requester } from '../../services/accounts/requester.ts'
@@ -48,18 +48,9 @@ export interface HandlerInput<Auth extends AuthMode, Params extends TSchema, Que
   readonly request: HttpRequest
 }
 
-/** An answer with a status or headers of its own; handlers return it instead of a plain value. */
-export class ClientResponse {
-  readonly response: HttpResponse
-
-  constructor(response: HttpResponse) {
-    this.response = response
-  }
-}
-
 /**
  * Makes an endpoint of the client API: reads and checks parameters, query and body against their schemas, authenticates,
- * calls the handler and serialises what it returns (a value, SerializedJson, or ClientResponse).
+ * calls the handler and serialises what it returns (a value, SerializedJson, or OwnResponse).
  */
 export function clientEndpoint<
   const Auth extends AuthMode,
@@ -88,9 +79,7 @@ export function clientEndpoint<
         { params, query, body, requester, request } as HandlerInput<Auth, Params, Query, Body>,
         context,
       )
-      if (result instanceof SerializedJson) return { status: 200, contentType: 'application/json', body: result.text }
-      if (result instanceof ClientResponse) return result.response
-      return jsonResponse(result)
+      return toHttpResponse(result)
     },
   }
 }

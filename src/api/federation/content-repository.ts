@@ -1,10 +1,11 @@
+import { OwnResponse } from '../../http/endpoint.ts'
 import { Readable } from 'node:stream'
 import { Type } from '../../util/schema.ts'
 import type { FoundMedia } from '../../services/media/media-repository.ts'
 import type { OpenMedia } from '../../services/media/media-store.ts'
 import { contentDisposition } from '../media/media-headers.ts'
 import type { FederationContext } from './context.ts'
-import { federationEndpoint, FederationResponse } from './federation-endpoint.ts'
+import { federationEndpoint } from './federation-endpoint.ts'
 
 const BOUNDARY_LETTERS = 32
 const MEDIA = { resource: 'media', group: 'media' } as const
@@ -73,7 +74,7 @@ async function multipart(
     readonly sizeBytes: number
     readonly body: Buffer | OpenMedia
   },
-): Promise<FederationResponse> {
+): Promise<OwnResponse> {
   const boundary = ctx.random.letters(BOUNDARY_LETTERS)
   const head =
     `--${boundary}\r\nContent-Type: application/json\r\n\r\n{}\r\n--${boundary}\r\nContent-Type: ${media.contentType}\r\n` +
@@ -82,7 +83,7 @@ async function multipart(
   const content = parts(head, media.body, tail)
   // Started here, so that its end closes the file even where nobody reads any of it.
   await content.next()
-  return new FederationResponse({
+  return new OwnResponse({
     status: 200,
     contentType: `multipart/mixed; boundary=${boundary}`,
     headers: { 'content-length': String(Buffer.byteLength(head) + media.sizeBytes + Buffer.byteLength(tail)) },

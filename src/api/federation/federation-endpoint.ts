@@ -1,5 +1,5 @@
 import type { Static, TSchema } from 'typebox'
-import { jsonResponse, SerializedJson } from '../../http/endpoint.ts'
+import { toHttpResponse } from '../../http/endpoint.ts'
 import type { Endpoint, HttpMethod, HttpRequest, HttpResponse, ListenerResource } from '../../http/endpoint.ts'
 import { invalidParam } from '../../protocol/errors.ts'
 import { parseRoomId } from '../../protocol/ids.ts'
@@ -47,15 +47,6 @@ interface HandlerInput<Auth extends FederationAuthMode, Params extends TSchema, 
   readonly request: HttpRequest
 }
 
-/** An answer with a status or headers of its own; handlers return it instead of a plain value. */
-export class FederationResponse {
-  readonly response: HttpResponse
-
-  constructor(response: HttpResponse) {
-    this.response = response
-  }
-}
-
 /**
  * Makes an endpoint of the federation API: checks who signed the request, waits for that server's turn, checks parameters,
  * query and body against their schemas and the room's server ACL, calls the handler and serialises what it returns.
@@ -87,9 +78,7 @@ export function federationEndpoint<
       { params, query, body, origin, request } as HandlerInput<Auth, Params, Query, Body>,
       context,
     )
-    if (result instanceof SerializedJson) return { status: 200, contentType: 'application/json', body: result.text }
-    if (result instanceof FederationResponse) return result.response
-    return jsonResponse(result)
+    return toHttpResponse(result)
   }
 
   return {

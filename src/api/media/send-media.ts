@@ -1,3 +1,4 @@
+import { OwnResponse } from '../../http/endpoint.ts'
 import type { Static } from 'typebox'
 import type { HttpRequest, HttpResponse } from '../../http/endpoint.ts'
 import type { FoundMedia, MediaRepository } from '../../services/media/media-repository.ts'
@@ -5,7 +6,6 @@ import type { OpenMedia } from '../../services/media/media-store.ts'
 import type { Thumbnails } from '../../services/media/thumbnails.ts'
 import type { ThumbnailSize } from '../../services/media/thumbnail-sizes.ts'
 import { Type } from '../../util/schema.ts'
-import { ClientResponse } from '../client/client-endpoint.ts'
 import { matchesEtag, mediaHeaders, parseRange } from './media-headers.ts'
 
 interface MediaServices {
@@ -38,8 +38,8 @@ interface Lookup<Query> {
 
 /** The two handlers that the endpoints with access token and the old ones share. */
 export function mediaHandlers({ isAuthenticated }: { readonly isAuthenticated: boolean }): {
-  readonly download: (lookup: Lookup<Static<typeof downloadQuery>>, services: MediaServices) => Promise<ClientResponse>
-  readonly thumbnail: (lookup: Lookup<Static<typeof thumbnailQuery>>, services: MediaServices) => Promise<ClientResponse>
+  readonly download: (lookup: Lookup<Static<typeof downloadQuery>>, services: MediaServices) => Promise<OwnResponse>
+  readonly thumbnail: (lookup: Lookup<Static<typeof thumbnailQuery>>, services: MediaServices) => Promise<OwnResponse>
 } {
   return {
     download: ({ params, query, request }, services) =>
@@ -76,13 +76,13 @@ async function sendDownload(
   services: MediaServices,
   request: HttpRequest,
   target: MediaTarget & { fileName?: string },
-): Promise<ClientResponse> {
+): Promise<OwnResponse> {
   const media = await services.mediaRepository.find({ ...target, signal: request.signal })
   const etag = `"${media.sha256?.toString('base64url') ?? media.mediaId}"`
   const fileName = target.fileName ?? media.uploadName
   const headers = mediaHeaders({ contentType: media.contentType, fileName, etag, isAuthenticated: target.isAuthenticated })
-  if (matchesEtag(request.headers['if-none-match'], etag)) return new ClientResponse({ status: 304, headers })
-  return new ClientResponse(await sendBytes(services, request, { media, headers, etag }))
+  if (matchesEtag(request.headers['if-none-match'], etag)) return new OwnResponse({ status: 304, headers })
+  return new OwnResponse(await sendBytes(services, request, { media, headers, etag }))
 }
 
 async function sendBytes(
@@ -115,7 +115,7 @@ async function sendThumbnail(
   services: MediaServices,
   request: HttpRequest,
   target: MediaTarget & { size: ThumbnailSize; isAnimated: boolean },
-): Promise<ClientResponse> {
+): Promise<OwnResponse> {
   const media = await services.mediaRepository.find({ ...target, signal: request.signal })
   const thumbnail = await services.thumbnails.get(media, { ...target.size, isAnimated: target.isAnimated })
   const { width, height, method } = target.size
@@ -125,9 +125,9 @@ async function sendThumbnail(
   const { body } = thumbnail
   if (matchesEtag(request.headers['if-none-match'], etag)) {
     if (!Buffer.isBuffer(body)) await body.handle.close()
-    return new ClientResponse({ status: 304, headers })
+    return new OwnResponse({ status: 304, headers })
   }
-  return new ClientResponse({
+  return new OwnResponse({
     status: 200,
     contentType: thumbnail.contentType,
     headers: { ...headers, 'content-length': String(thumbnail.sizeBytes) },

@@ -1,7 +1,6 @@
 import type { RoomId, UserId } from '../../protocol/ids.ts'
-import { defineRpc, ignoreFailedCall } from '../../replication/rpc.ts'
+import { defineRpc, ignoreFailedCall, RpcRefusal } from '../../replication/rpc.ts'
 import type { RpcCaller } from '../../replication/rpc-client.ts'
-import { RpcRefusal } from '../../replication/rpc.ts'
 import type { RpcServer } from '../../replication/rpc-server.ts'
 import type { TypingChange, TypingWriter } from '../../services/ephemeral/typing.ts'
 import type { TypingLists } from '../../services/ephemeral/typing-lists.ts'

@@ -1,8 +1,8 @@
-import { jsonResponse } from '../../../http/endpoint.ts'
+import { jsonResponse, OwnResponse } from '../../../http/endpoint.ts'
 import { parseDeviceId } from '../../../protocol/ids.ts'
 import type { DeviceRow } from '../../../storage/tables/devices.ts'
 import { Type } from '../../../util/schema.ts'
-import { clientEndpoint, ClientResponse } from '../client-endpoint.ts'
+import { clientEndpoint } from '../client-endpoint.ts'
 
 const DEVICES_MAX = 1000
 const PATH = '/_matrix/client/v3/devices/:deviceId'
@@ -55,7 +55,7 @@ export const updateDevice = clientEndpoint({
     const { userId, managesDevices } = requester
     const device = { userId, deviceId: parseDeviceId(deviceId), displayName: body.display_name ?? undefined }
     if (managesDevices === true && (await context.devices.create({ ...device, createdTsMs: context.clock.nowMs() })))
-      return new ClientResponse(jsonResponse({}, 201))
+      return new OwnResponse(jsonResponse({}, 201))
     await context.devices.rename(userId, device.deviceId, device.displayName)
     return {}
   },

@@ -1,11 +1,11 @@
 import { Readable } from 'node:stream'
-import { SerializedJson } from '../../../http/endpoint.ts'
+import { OwnResponse, SerializedJson } from '../../../http/endpoint.ts'
 import { MatrixError } from '../../../protocol/errors.ts'
 import type { JsonObject } from '../../../protocol/json.ts'
 import { SESSIONS_PER_PAGE } from '../../../services/encryption/key-backups.ts'
 import type { BackupSessionRow } from '../../../storage/tables/key-backups.ts'
 import { Type } from '../../../util/schema.ts'
-import { clientEndpoint, ClientResponse } from '../client-endpoint.ts'
+import { clientEndpoint } from '../client-endpoint.ts'
 
 /** The rest of key_backup.yaml: the keys in a backup. */
 
@@ -145,7 +145,7 @@ async function streamJson(
   const first = (await pages.next()).value ?? []
   const chunks = serialize(prepend(first, pages))
   if (first.length < SESSIONS_PER_PAGE) return new SerializedJson(await join(chunks))
-  return new ClientResponse({ status: 200, contentType: 'application/json', body: Readable.from(chunks, { objectMode: false }) })
+  return new OwnResponse({ status: 200, contentType: 'application/json', body: Readable.from(chunks, { objectMode: false }) })
 }
 
 async function join(chunks: AsyncIterable<string>): Promise<string> {

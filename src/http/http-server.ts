@@ -75,6 +75,8 @@ export class HttpServer<Context> {
       http: { maxHeaderSize: HEADERS_BYTES_MAX },
       routerOptions: { ignoreTrailingSlash: true, maxParamLength: PARAM_CHARS_MAX },
       forceCloseConnections: 'idle',
+      // What still comes in while the server closes is answered like all else, and ends its connection.
+      return503OnClosing: false,
       exposeHeadRoutes: true,
       // Before routing: a path whose percent signs mean nothing, or no UTF-8.
       frameworkErrors: (error: unknown, request: FastifyRequest, reply: FastifyReply) =>
@@ -127,6 +129,7 @@ export class HttpServer<Context> {
       if (!reply.raw.writableFinished) abort.abort(new Error('The client has gone'))
     })
     this.#open.add(abort)
+    if (this.#isClosing) abort.abort(new Error('The server is stopping'))
     let response: HttpResponse
     try {
       response = await endpoint.run(new ServerRequest(endpoint.method, request, abort.signal), this.#context)

@@ -8,10 +8,12 @@ import fastify from 'fastify'
 import type { FastifyBaseLogger, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import { MatrixError } from '../protocol/errors.ts'
 import { isOutage } from '../util/outage.ts'
-import type { Endpoint, HttpMethod, HttpRequest, HttpResponse } from './endpoint.ts'
+import { compressed } from './compression.ts'
+import type { Endpoint, HttpMethod, HttpRequest, HttpResponse, ListenerResource } from './endpoint.ts'
 
 const HEADERS_BYTES_MAX = 32 * 1024
 const PARAM_CHARS_MAX = 4096
+const REQUEST_ID_CHARS_MAX = 128
 /** The whole request, body included: an upload of 50 MB over a slow line is well inside. */
 const REQUEST_TIMEOUT_MS = 900_000
 /** Spec: client-server-api § Web Browser Clients. */
@@ -32,6 +34,10 @@ export interface HttpServerOptions {
   readonly tls?: { readonly cert: string | Buffer; readonly key: string | Buffer }
   /** Who this process is: told to who asks for it by the header `x-ganglion-doctor`. */
   readonly instance?: string
+  /** Resources whose answers are compressed for who reads gzip. */
+  readonly compressedResources?: ReadonlySet<ListenerResource>
+  /** The header by which the proxy names a request, for the log (the listener's `request_id_header`). */
+  readonly requestIdHeader?: string
   /** Called for each finished request, for logs and metrics. */
   onFinished?(info: RequestInfo): void
   /** Called for an error that is our bug. */
@@ -45,6 +51,8 @@ export interface RequestInfo {
   readonly status: number
   readonly durationMs: number
   readonly remoteAddress: string
+  /** What the proxy called it. */
+  readonly requestId?: string
 }
 
 /** Where a server listens. Port 0 takes any free one. */
@@ -148,12 +156,20 @@ export class HttpServer<Context> {
       status: response.status,
       durationMs: performance.now() - startMs,
       remoteAddress: addressOf(request),
+      ...this.#requestIdOf(request),
     })
-    const { instance } = this.#options
+    const { instance, compressedResources } = this.#options
+    if (compressedResources?.has(endpoint.resource) === true) response = await compressed(response, request.headers)
     // The process that the proxy chose, also where another one has answered.
     if (instance !== undefined && request.headers[DOCTOR_HEADER] !== undefined)
       response = { ...response, headers: { ...response.headers, [PROCESS_HEADER]: instance } }
     return send(reply, response)
+  }
+
+  #requestIdOf(request: FastifyRequest): { readonly requestId?: string } {
+    const { requestIdHeader } = this.#options
+    const value = requestIdHeader === undefined ? undefined : request.headers[requestIdHeader.toLowerCase()]
+    return value === undefined ? {} : { requestId: String(value).slice(0, REQUEST_ID_CHARS_MAX) }
   }
 
   #toErrorResponse(error: unknown, request: FastifyRequest, operationId: string): HttpResponse {

@@ -10,7 +10,7 @@ import { hasSecret } from '../config/topology.ts'
 import type { Topology } from '../config/topology.ts'
 import { HttpServer } from '../http/http-server.ts'
 import type { ListenAddress } from '../http/http-server.ts'
-import type { Endpoint } from '../http/endpoint.ts'
+import type { Endpoint, ListenerResource } from '../http/endpoint.ts'
 import { rendezvousOrder } from '../replication/rendezvous.ts'
 import type { Logger } from '../util/logger.ts'
 import { resourceRole } from './assemble-cluster.ts'
@@ -19,7 +19,7 @@ import type { Observed } from './metrics.ts'
 import { RequestCounters } from './metrics-requests.ts'
 
 /** Which resources a configured name brings along, as in Synapse: `client` also answers media, static pages and the well-known files. */
-const IMPLIED_RESOURCES: Readonly<Record<string, readonly string[]>> = {
+const IMPLIED_RESOURCES: Readonly<Record<string, readonly ListenerResource[]>> = {
   client: ['media', 'static'],
   federation: ['media', 'keys', 'openid'],
 }
@@ -65,6 +65,8 @@ export async function openListeners(deps: {
             isForwarded: listener.xForwarded,
             ...(listener.tls ? { tls: readCertificate(config) } : {}),
             instance: topology.instance,
+            compressedResources: compressedResourcesOf(listener),
+            ...(listener.requestIdHeader === undefined ? {} : { requestIdHeader: listener.requestIdHeader }),
             onFinished(info) {
               requests.count(info)
               logger.debug('request', { ...info, listener: listener.tag })
@@ -156,6 +158,14 @@ const HEALTH: Endpoint<ClientContext> = {
 function resourcesOf(listener: ListenerConfig): ReadonlySet<string> {
   return new Set<string>(
     listener.resources.flatMap((resource) => resource.names.flatMap((name) => [name, ...(IMPLIED_RESOURCES[name] ?? [])])),
+  )
+}
+
+function compressedResourcesOf({ resources }: ListenerConfig): ReadonlySet<ListenerResource> {
+  return new Set(
+    resources
+      .filter(({ compress }) => compress)
+      .flatMap(({ names }) => names.flatMap((name) => [name, ...(IMPLIED_RESOURCES[name] ?? [])])),
   )
 }
 

@@ -118,9 +118,7 @@ test('a process whose configuration is wrong is given up, with its own line in t
 test('a process that does not hear SIGTERM is killed, while the others end in peace', async () => {
   const supervisor = supervise()
   await supervisor.start([program('deaf', `process.on('SIGTERM', () => {})\n${READY}${STAY}`), program('polite', SERVE)])
-  const started = performance.now()
   await supervisor.stop()
-  expect(performance.now() - started).toBeLessThan(10_000)
   expect(lines.filter((line) => line.includes('is killed'))).toEqual(['deaf: did not end in time, and is killed'])
 })
 

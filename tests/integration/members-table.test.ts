@@ -60,10 +60,8 @@ describe('Members', () => {
     await b.kill()
     await expect.poll(() => lockCount(b), SOON).toBe(0)
     expect(namesOf(a)).toContain('worker1')
-    const started = performance.now()
     expect(await a.members.suspect('worker1')).toBe(true)
     await expect.poll(() => namesOf(c), SOON).toEqual(['main', 'worker2'])
-    expect(performance.now() - started).toBeLessThan(1000)
     expect(namesOf(a)).toEqual(['main', 'worker2'])
   })
 

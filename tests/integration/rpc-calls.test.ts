@@ -183,12 +183,10 @@ describe('Calls between processes', () => {
     const { a, b } = await pair()
     let aborted = 0
     b.server.handle(echo, (_request, { signal }) => new Promise(() => signal.addEventListener('abort', () => (aborted += 1))))
-    const started = performance.now()
     expect(await failure(a.client.call(echo, 'worker1', { text: '' }, { deadlineMs: 100 }))).toMatchObject({
       code: 'timeout',
       status: 504,
     })
-    expect(performance.now() - started).toBeLessThan(2000)
     await expect.poll(() => aborted, SOON).toBe(1)
     const leaving = new AbortController()
     const call = failure(a.client.call(echo, 'worker1', { text: '' }, { signal: leaving.signal }))

@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config/config.ts'
 import { RateLimiter } from '../http/rate-limiter.ts'
+import { makeSharedCache } from '../replication/shared-cache.ts'
+import type { SharedCache } from '../replication/shared-cache.ts'
 import { parseServerName } from '../protocol/ids.ts'
 import type { ServerName } from '../protocol/ids.ts'
 import { parseSigningKeys } from '../protocol/signing-key.ts'
@@ -39,6 +41,8 @@ export interface Core {
   readonly database: Database
   readonly hub: StreamHub
   readonly background: Background
+  /** What all processes remember together, and can do without. */
+  readonly sharedCache: SharedCache
   readonly rateLimiter: RateLimiter
   readonly memberships: Memberships
   readonly events: EventReader
@@ -60,6 +64,10 @@ export function assembleCore(deps: { config: Config; logger: Logger; databaseOpt
   const committers = new Map<StreamName, LaneCommitter<StreamName>>()
   const cacheFactor = Math.max(config.caches.caches.globalFactor / GLOBAL_FACTOR_DEFAULT, CACHE_FACTOR_MIN)
   const events = new EventReader({ database, hub, cacheFactor })
+  const sharedCache = makeSharedCache(config.workers, {
+    serverName: config.server.serverName,
+    onError: (error) => logger.debug('the shared cache fails', { error }),
+  })
   return {
     config,
     logger,
@@ -71,7 +79,8 @@ export function assembleCore(deps: { config: Config; logger: Logger; databaseOpt
     database,
     hub,
     background: new Background({ onError: (name, error) => logger.error('background work failed', { name, error }) }),
-    rateLimiter: new RateLimiter({ clock }),
+    sharedCache,
+    rateLimiter: new RateLimiter({ clock, shared: sharedCache }),
     memberships: new Memberships({ database, hub }),
     events,
     cacheFactor,

@@ -70,7 +70,7 @@ export function assembleRoomReading(core: Core, deps: RoomReadingDeps): RoomRead
     )
   }
   const messageSearch = new MessageSearch({ database, indexer: keeper, events, memberships, views, cards: roomCards })
-  const remoteSpaces = new RemoteSpaces({ client: deps.federation.federationClient, clock, serverName })
+  const remoteSpaces = new RemoteSpaces({ client: deps.federation.federationClient, clock, serverName, shared: core.sharedCache })
   const roomPreviews = new RoomPreviews({ cards: roomCards, memberships })
   return {
     eventStream: new EventStream({ database, hub, clock, events, memberships, access, views, messages: roomMessages }),

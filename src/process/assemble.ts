@@ -99,6 +99,7 @@ export function assemble(deps: {
       await federation.stop()
       await rooms.drain()
       await cluster.stop()
+      await core.sharedCache.close()
       hub.close()
       await database.close()
     },

@@ -32,6 +32,17 @@ export function makeRedisLink(settings: RedisSettings, channels: readonly string
   return settings.cluster ? new ClusterLink(settings, channels, events) : new ServerLink(settings, channels, events)
 }
 
+/** A connection for commands, besides those of the streams. */
+export type RedisCommands = Redis | Cluster
+
+/** Makes a connection for commands, which begins to connect at once. A command fails at once while Redis is away. */
+export function makeRedisCommands(settings: RedisSettings, onError: (error: unknown) => void): RedisCommands {
+  const client = settings.cluster ? makeCluster(settings, false) : new Redis(serverOptions(settings))
+  client.on('error', onError)
+  client.connect().catch(onError)
+  return client
+}
+
 /** Two connections: one that has subscribed can do nothing else. */
 class ServerLink implements RedisLink {
   readonly #publisher: Redis
@@ -92,23 +103,7 @@ class ClusterLink implements RedisLink {
 
   constructor(settings: RedisSettings, channels: readonly string[], events: LinkEvents) {
     this.#events = events
-    const options = {
-      lazyConnect: true,
-      shardedSubscribers: true,
-      enableOfflineQueue: false,
-      clusterRetryStrategy: retryAfterMs,
-      redisOptions: {
-        protocol: 2 as const,
-        connectTimeout: CONNECT_TIMEOUT_MS,
-        username: settings.username,
-        password: settings.password,
-        ...tlsOf(settings),
-      },
-    }
-    this.#cluster = new Cluster(
-      (settings.cluster ?? []).map(({ host, port }) => ({ host, port })),
-      options,
-    )
+    this.#cluster = makeCluster(settings, true)
     this.#cluster.on('error', events.onError)
     this.#cluster.on('node error', events.onError)
     this.#cluster.on('close', () => {
@@ -141,6 +136,26 @@ class ClusterLink implements RedisLink {
     if (this.isReady) await quitSoon(this.#cluster)
     this.#cluster.disconnect()
   }
+}
+
+function makeCluster(settings: RedisSettings, shardedSubscribers: boolean): Cluster {
+  const options = {
+    lazyConnect: true,
+    shardedSubscribers,
+    enableOfflineQueue: false,
+    clusterRetryStrategy: retryAfterMs,
+    redisOptions: {
+      protocol: 2 as const,
+      connectTimeout: CONNECT_TIMEOUT_MS,
+      username: settings.username,
+      password: settings.password,
+      ...tlsOf(settings),
+    },
+  }
+  return new Cluster(
+    (settings.cluster ?? []).map(({ host, port }) => ({ host, port })),
+    options,
+  )
 }
 
 function serverOptions(settings: RedisSettings): ServerOptions {

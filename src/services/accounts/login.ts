@@ -68,9 +68,9 @@ export class Login {
    * offered.
    */
   async login(credentials: JsonObject, device: DeviceRequest, remoteAddress: string): Promise<Session> {
-    this.#rateLimiter.consume(`login_address:${remoteAddress}`, this.#options.limits.address)
+    await this.#rateLimiter.consume(`login_address:${remoteAddress}`, this.#options.limits.address)
     const user = await this.#authenticate(credentials)
-    this.#rateLimiter.consume(`login_account:${user.userId.toLowerCase()}`, this.#options.limits.account)
+    await this.#rateLimiter.consume(`login_account:${user.userId.toLowerCase()}`, this.#options.limits.account)
     if (user.isLocked) throw new MatrixError('M_USER_LOCKED', 'This account has been locked', { extra: { soft_logout: true } })
     if (device.deviceId !== undefined && (await this.#isCrossSigningKeyId(user.userId, device.deviceId))) {
       throw new MatrixError('M_FORBIDDEN', 'The device ID is the ID of a cross-signing key')

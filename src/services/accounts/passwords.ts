@@ -41,18 +41,18 @@ export class Passwords {
     if (typeof password !== 'string') throw new MatrixError('M_MISSING_PARAM', 'Missing parameter: password')
     const claimed = await this.#claimedUser(credentials)
     const limitKey = `failed_login:${(claimed ?? 'unknown').toLowerCase()}`
-    this.#rateLimiter.check(limitKey, this.#failedAttempts)
+    await this.#rateLimiter.check(limitKey, this.#failedAttempts)
     const user = claimed === undefined ? undefined : await this.#find(claimed)
     const isRight = await this.#hasher.verify(password, user?.passwordHash)
     if (user && isRight && !user.isDeactivated) return user
-    this.#countFailure(limitKey)
+    await this.#countFailure(limitKey)
     throw new MatrixError('M_FORBIDDEN', 'Invalid username or password')
   }
 
   /** Uses up a token of the bucket; that it is empty is told at the next attempt. */
-  #countFailure(limitKey: string): void {
+  async #countFailure(limitKey: string): Promise<void> {
     try {
-      this.#rateLimiter.consume(limitKey, this.#failedAttempts)
+      await this.#rateLimiter.consume(limitKey, this.#failedAttempts)
     } catch (error) {
       if (!(error instanceof MatrixError)) throw error
     }

@@ -131,7 +131,7 @@ export class Registration {
   /** Checks whether a name is free. Throws M_FORBIDDEN, M_INVALID_USERNAME, M_USER_IN_USE, M_LIMIT_EXCEEDED. */
   async checkAvailable(username: string, remoteAddress: string): Promise<void> {
     if (!this.#options.isEnabled) throw new MatrixError('M_FORBIDDEN', 'Registration has been disabled')
-    this.#rateLimiter.check(`registration:${remoteAddress}`, this.#options.limits.registration)
+    await this.#rateLimiter.check(`registration:${remoteAddress}`, this.#options.limits.registration)
     const userId = this.#checkName(username)
     if (!this.#options.inhibitsUserInUseError) await this.#checkFree(userId)
   }
@@ -143,7 +143,7 @@ export class Registration {
   async register(request: RegisterRequest): Promise<Registered> {
     if (!this.#options.isEnabled || this.#options.requiresThreepid)
       throw new MatrixError('M_FORBIDDEN', 'Registration has been disabled')
-    this.#rateLimiter.check(`registration:${request.remoteAddress}`, this.#options.limits.registration)
+    await this.#rateLimiter.check(`registration:${request.remoteAddress}`, this.#options.limits.registration)
     if (request.password !== undefined) checkPassword(request.password, this.#options.passwordPolicy)
     const wanted = request.username === undefined ? undefined : this.#checkName(request.username)
     // A retry of a registration that is done must not be refused because its own account is in the way.
@@ -154,7 +154,7 @@ export class Registration {
     if (request.password === undefined) throw new MatrixError('M_MISSING_PARAM', 'Missing parameter: password')
     const userId = wanted ?? makeUserId(this.#random.letters(GENERATED_LOCALPART_LETTERS).toLowerCase(), this.#options.serverName)
     await this.#checkFree(userId)
-    this.#rateLimiter.consume(`registration:${request.remoteAddress}`, this.#options.limits.registration)
+    await this.#rateLimiter.consume(`registration:${request.remoteAddress}`, this.#options.limits.registration)
     const passwordHash = await this.#passwords.hash(request.password)
     return this.#withRegistrationToken(confirmation, () =>
       this.#create({
@@ -220,7 +220,7 @@ export class Registration {
   /** Makes a guest account, always with a device of its own. Throws M_GUEST_ACCESS_FORBIDDEN. */
   async registerGuest(request: { displayName: string | undefined; remoteAddress: string }): Promise<Registered> {
     if (!this.#options.allowsGuests) throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 'Guest access is disabled')
-    this.#rateLimiter.consume(`registration:${request.remoteAddress}`, this.#options.limits.registration)
+    await this.#rateLimiter.consume(`registration:${request.remoteAddress}`, this.#options.limits.registration)
     return this.#create({
       userId: makeUserId(this.#guestLocalpart(), this.#options.serverName),
       passwordHash: undefined,
@@ -302,7 +302,7 @@ export class Registration {
 
   /** Tells whether a registration token may be used. Throws M_FORBIDDEN where registration is closed; M_LIMIT_EXCEEDED. */
   async isTokenValid(token: string, remoteAddress: string): Promise<boolean> {
-    this.#rateLimiter.consume(`registration_token:${remoteAddress}`, this.#options.limits.tokenValidity)
+    await this.#rateLimiter.consume(`registration_token:${remoteAddress}`, this.#options.limits.tokenValidity)
     if (!this.#options.isEnabled) throw new MatrixError('M_FORBIDDEN', 'Registration has been disabled')
     return isTokenShape(token) && isRegistrationTokenValid(this.#database, token, this.#clock.nowMs())
   }

@@ -1,5 +1,4 @@
 import type { RateLimit, RateLimiter } from '../../http/rate-limiter.ts'
-import { MatrixError } from '../../protocol/errors.ts'
 import { serverNameOf } from '../../protocol/ids.ts'
 import type { ServerName, UserId } from '../../protocol/ids.ts'
 import type { LaneCommitter } from '../../streams/lane-committer.ts'
@@ -157,13 +156,7 @@ export class PresenceOwner implements PresenceSink {
   }
 
   #mayChange(userId: UserId): boolean {
-    try {
-      this.#deps.rateLimiter.consume(`presence ${userId}`, this.#deps.options.rateLimit)
-      return true
-    } catch (error) {
-      if (error instanceof MatrixError) return false
-      throw error
-    }
+    return this.#deps.rateLimiter.consumeHere(`presence ${userId}`, this.#deps.options.rateLimit)
   }
 
   async set(change: PresenceChange): Promise<void> {

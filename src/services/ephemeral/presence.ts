@@ -103,7 +103,7 @@ export class Presence {
       throw new MatrixError('M_INVALID_PARAM', `The status message may have at most ${STATUS_MSG_CHARS_MAX} characters`)
     }
     if (!this.#isTracking) return
-    if (requester.isRateLimited) this.#deps.rateLimiter.consume(`presence ${userId}`, this.#deps.options.rateLimit)
+    if (requester.isRateLimited) await this.#deps.rateLimiter.consume(`presence ${userId}`, this.#deps.options.rateLimit)
     const statusMsg = change.statusMsg === '' ? undefined : change.statusMsg
     await this.#deps.sink.set({ userId, device: requester.deviceId ?? '', state, statusMsg })
   }

@@ -75,7 +75,7 @@ export class EventCreator {
       const earlier = await this.#checkRelation(requester, request, { ...relation, transaction })
       if (earlier !== undefined) return earlier
     }
-    this.#limit(requester)
+    await this.#limit(requester)
     const { originServerTs } = request
     return this.#append(request.roomId, { type, sender: requester.userId, content, transaction, originServerTs })
   }
@@ -93,7 +93,7 @@ export class EventCreator {
     checkStateContent(type, stateKey, content, this.#deps.serverName)
     if (stateKey === '' && type === 'm.room.power_levels') await this.#checkCreatorsAreNotNamed(roomId, content)
     if (stateKey === '' && type === 'm.room.canonical_alias') await this.#checkAliases(roomId, content)
-    this.#limit(requester)
+    await this.#limit(requester)
     return this.#append(roomId, { type, sender: requester.userId, stateKey, content, originServerTs: request.originServerTs })
   }
 
@@ -146,8 +146,8 @@ export class EventCreator {
     }
     const { adminRedactions } = this.#deps.limits
     if (!isOwn && adminRedactions && requester.isRateLimited)
-      this.#deps.rateLimiter.consume(`admin_redaction:${userId}`, adminRedactions)
-    else this.#limit(requester)
+      await this.#deps.rateLimiter.consume(`admin_redaction:${userId}`, adminRedactions)
+    else await this.#limit(requester)
     const { redacts: _named, ...content } = request.content
     return this.#append(roomId, { type: REDACTION, sender: userId, content, redacts, transaction })
   }
@@ -223,8 +223,8 @@ export class EventCreator {
     }
   }
 
-  #limit(requester: Requester): void {
-    if (requester.isRateLimited) this.#deps.rateLimiter.consume(`message:${requester.userId}`, this.#deps.limits.messages)
+  async #limit(requester: Requester): Promise<void> {
+    if (requester.isRateLimited) await this.#deps.rateLimiter.consume(`message:${requester.userId}`, this.#deps.limits.messages)
   }
 
   async #append(roomId: RoomId, intent: EventIntent): Promise<EventId> {

@@ -108,7 +108,7 @@ export class MediaRepository {
   async create(requester: Requester): Promise<{ contentUri: string; unusedExpiresTsMs: number }> {
     const { database, clock, random, rateLimiter, options } = this.#deps
     const { userId } = requester
-    if (requester.isRateLimited) rateLimiter.consume(`media_create ${userId}`, options.createRateLimit)
+    if (requester.isRateLimited) await rateLimiter.consume(`media_create ${userId}`, options.createRateLimit)
     const nowMs = clock.nowMs()
     const pending = await getPendingMedia(database, { userId, nowMs })
     if (pending.count >= options.pendingUploadsMax) {

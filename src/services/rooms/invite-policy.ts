@@ -55,7 +55,7 @@ export class InvitePolicy {
     const configs = await Promise.all(ours.map((target) => this.#accountData.get(target, INVITE_PERMISSION_TYPE)))
     const blocking = ours.find((_, index) => blocksInvites(configs[index]))
     if (blocking !== undefined) throw new MatrixError('M_INVITE_BLOCKED', `${blocking} does not accept invites`)
-    if (requester.isRateLimited) this.#limit(requester, targets, roomId)
+    if (requester.isRateLimited) await this.#limit(requester, targets, roomId)
   }
 
   /** Checks an invite of another server's user. Throws M_FORBIDDEN, M_INVITE_BLOCKED, M_LIMIT_EXCEEDED. */
@@ -64,17 +64,19 @@ export class InvitePolicy {
     if (this.#blocksNonAdmins) throw new MatrixError('M_FORBIDDEN', 'This server does not accept room invites')
     if (blocksInvites(await this.#accountData.get(target, INVITE_PERMISSION_TYPE)))
       throw new MatrixError('M_INVITE_BLOCKED', `${target} does not accept invites`)
-    this.#rateLimiter.consume(`invite_room:${roomId}`, this.#limits.perRoom)
-    this.#rateLimiter.consume(`invite_issuer:${sender}`, this.#limits.perIssuer)
-    this.#rateLimiter.consume(`invite_user:${target}`, this.#limits.perUser)
+    await this.#rateLimiter.consume(`invite_room:${roomId}`, this.#limits.perRoom)
+    await this.#rateLimiter.consume(`invite_issuer:${sender}`, this.#limits.perIssuer)
+    await this.#rateLimiter.consume(`invite_user:${target}`, this.#limits.perUser)
   }
 
-  #limit(requester: Requester, targets: readonly UserId[], roomId: RoomId | undefined): void {
-    for (const target of targets) {
-      if (roomId !== undefined) this.#rateLimiter.consume(`invite_room:${roomId}`, this.#limits.perRoom)
-      this.#rateLimiter.consume(`invite_issuer:${requester.userId}`, this.#limits.perIssuer)
-      this.#rateLimiter.consume(`invite_user:${target}`, this.#limits.perUser)
-    }
+  async #limit(requester: Requester, targets: readonly UserId[], roomId: RoomId | undefined): Promise<void> {
+    await Promise.all(
+      targets.map(async (target) => {
+        if (roomId !== undefined) await this.#rateLimiter.consume(`invite_room:${roomId}`, this.#limits.perRoom)
+        await this.#rateLimiter.consume(`invite_issuer:${requester.userId}`, this.#limits.perIssuer)
+        await this.#rateLimiter.consume(`invite_user:${target}`, this.#limits.perUser)
+      }),
+    )
   }
 }
 

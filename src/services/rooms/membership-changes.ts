@@ -89,11 +89,11 @@ export class MembershipChanges {
       const servers = await remote.serversFor(entry)
       // Without any, it is a room of ours that everybody has left, or none that we can find.
       if (servers.length > 0) {
-        if (requester.isRateLimited) rateLimiter.consume(`join_remote:${userId}`, options.limits.remoteJoins)
+        if (requester.isRateLimited) await rateLimiter.consume(`join_remote:${userId}`, options.limits.remoteJoins)
         return this.#joinRemotely(requester, entry, servers)
       }
     }
-    if (requester.isRateLimited) rateLimiter.consume(`join:${userId}`, options.limits.joins)
+    if (requester.isRateLimited) await rateLimiter.consume(`join:${userId}`, options.limits.joins)
     return this.#joinHere(requester, entry)
   }
 
@@ -109,7 +109,7 @@ export class MembershipChanges {
     const create = state('m.room.create', '')
     if (!create) throw unknownRoom()
     if (requester.isGuest && state('m.room.guest_access', '')?.content['guest_access'] !== 'can_join') throw noGuests()
-    if (requester.isRateLimited) rateLimiter.consume(`join_room:${roomId}`, options.limits.joinsPerRoom)
+    if (requester.isRateLimited) await rateLimiter.consume(`join_room:${roomId}`, options.limits.joinsPerRoom)
     const version = getRoomVersion(create.roomVersion)
     assert(version, 'only rooms of known versions are stored')
     const needsAuthoriser = known !== 'invite' && known !== 'ban'
@@ -186,12 +186,12 @@ export class MembershipChanges {
       const entry = { roomId, userId, via, content }
       const servers = await remote.serversFor(entry)
       if (servers.length > 0) {
-        this.#limit(requester)
+        await this.#limit(requester)
         return remote.knock({ ...entry, content: await this.#profileFor(userId, 'knock', content) }, servers)
       }
     }
     await this.#assertKnown(roomId)
-    this.#limit(requester)
+    await this.#limit(requester)
     return this.#append(requester, { roomId, userId, content }, 'knock')
   }
 
@@ -261,7 +261,7 @@ export class MembershipChanges {
   async #changeOwnJoin(requester: Requester, roomId: RoomId, content: JsonObject): Promise<EventId> {
     const { userId } = requester
     refuseSuspended(requester, 'Changing the own membership')
-    this.#limit(requester)
+    await this.#limit(requester)
     const { join_authorised_via_users_server: _given, ...rest } = content
     return this.#append(requester, { roomId, userId, content: rest }, 'join')
   }
@@ -269,12 +269,12 @@ export class MembershipChanges {
   async #prepareModeration(requester: Requester, change: MemberChange): Promise<void> {
     refuseSuspended(requester, 'Moderating rooms')
     await this.#assertMember(requester, change.roomId)
-    this.#limit(requester)
+    await this.#limit(requester)
   }
 
-  #limit(requester: Requester): void {
+  async #limit(requester: Requester): Promise<void> {
     const { rateLimiter, options } = this.#deps
-    if (requester.isRateLimited) rateLimiter.consume(`message:${requester.userId}`, options.limits.messages)
+    if (requester.isRateLimited) await rateLimiter.consume(`message:${requester.userId}`, options.limits.messages)
   }
 
   async #assertMember(requester: Requester, roomId: RoomId): Promise<void> {

@@ -42,7 +42,7 @@ export class Reports {
       readonly score: number | undefined
     },
   ): Promise<void> {
-    this.#limit(requester)
+    await this.#limit(requester)
     const { database, clock, events, memberships } = this.#deps
     const [isJoined, stored] = await Promise.all([
       memberships.isJoined(requester.userId, report.roomId),
@@ -57,7 +57,7 @@ export class Reports {
 
   /** Reports a room; the user need not be in it. Throws M_NOT_FOUND, M_LIMIT_EXCEEDED. */
   async reportRoom(requester: Requester, report: { readonly roomId: RoomId; readonly reason: string }): Promise<void> {
-    this.#limit(requester)
+    await this.#limit(requester)
     const { database, clock } = this.#deps
     if (!(await getIsRoomKnown(database, report.roomId))) throw new MatrixError('M_NOT_FOUND', 'The room was not found')
     await insertRoomReport(database, {
@@ -70,7 +70,7 @@ export class Reports {
 
   /** Reports a user. Who does not exist here can not be reported, which is not told. Throws M_LIMIT_EXCEEDED. */
   async reportUser(requester: Requester, report: { readonly userId: UserId; readonly reason: string }): Promise<void> {
-    this.#limit(requester)
+    await this.#limit(requester)
     const { database, clock, serverName } = this.#deps
     if (serverNameOf(report.userId) === serverName && !(await getUser(database, report.userId))) return
     await insertUserReport(database, {
@@ -81,8 +81,8 @@ export class Reports {
     })
   }
 
-  #limit(requester: Requester): void {
-    if (requester.isRateLimited) this.#deps.rateLimiter.consume(`report ${requester.userId}`, this.#deps.limit)
+  async #limit(requester: Requester): Promise<void> {
+    if (requester.isRateLimited) await this.#deps.rateLimiter.consume(`report ${requester.userId}`, this.#deps.limit)
   }
 }
 

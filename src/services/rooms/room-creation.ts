@@ -77,7 +77,7 @@ export class RoomCreation {
     const { options, writer, directory, aliases } = this.#deps
     if (requester.isSuspended)
       throw new MatrixError('M_USER_SUSPENDED', 'Creating rooms while account is suspended is not allowed.')
-    this.limit(requester)
+    await this.limit(requester)
     if (request.hasThreepidInvites)
       throw new MatrixError('M_SERVER_NOT_TRUSTED', 'There is no identity server to invite by address')
     const version = getRoomVersion(request.roomVersion ?? options.defaultRoomVersion)
@@ -109,8 +109,9 @@ export class RoomCreation {
   }
 
   /** Counts a room against `rc_room_creation`. Throws M_LIMIT_EXCEEDED. */
-  limit(requester: Requester): void {
-    if (requester.isRateLimited) this.#deps.rateLimiter.consume(`room_creation:${requester.userId}`, this.#deps.options.limit)
+  async limit(requester: Requester): Promise<void> {
+    if (requester.isRateLimited)
+      await this.#deps.rateLimiter.consume(`room_creation:${requester.userId}`, this.#deps.options.limit)
   }
 
   async #checkAlias(requester: Requester, name: string | undefined): Promise<RoomAlias | undefined> {

@@ -96,7 +96,7 @@ export class RoomUpgrade {
     if (!isMember || !canSendEvent(levels, userId, { type: 'm.room.tombstone', isState: true })) {
       throw new MatrixError('M_FORBIDDEN', 'You cannot upgrade this room')
     }
-    this.#deps.creation.limit(requester)
+    await this.#deps.creation.limit(requester)
     const newRoomId = await createRoom(
       this.#deps.writer,
       version,

@@ -92,7 +92,7 @@ export class ToDeviceSender {
     const { requester, eventType, txnId } = request
     checkName(eventType, 'event type')
     checkName(txnId, 'transaction ID')
-    const { addressed, remote } = this.#address(request)
+    const { addressed, remote } = await this.#address(request)
     const transaction = { userId: requester.userId, senderDevice: senderDeviceOf(requester), txnId, eventType }
     const [isDone, messages] = await Promise.all([hasToDeviceTransaction(this.#database, transaction), this.#resolve(addressed)])
     if (!isDone)
@@ -125,7 +125,7 @@ export class ToDeviceSender {
     })
   }
 
-  #address(request: ToDeviceRequest): { readonly addressed: Addressed[]; readonly remote: RemoteMessage[] } {
+  async #address(request: ToDeviceRequest): Promise<{ readonly addressed: Addressed[]; readonly remote: RemoteMessage[] }> {
     const { requester, eventType, messages } = request
     const userIds = Object.keys(messages)
     if (userIds.length > USERS_PER_REQUEST_MAX)
@@ -140,7 +140,7 @@ export class ToDeviceSender {
       for (const [deviceId, content] of Object.entries(byDevice)) events.set(deviceId, `${head}${serializeContent(content)}}`)
       const server = isValidUserId(userId) ? serverNameOf(userId) : undefined
       if (!isValidUserId(userId) || server === undefined || events.size === 0) continue
-      if (eventType === 'm.room_key_request' && userId !== requester.userId && !this.#mayRequestKeys(requester)) continue
+      if (eventType === 'm.room_key_request' && userId !== requester.userId && !(await this.#mayRequestKeys(requester))) continue
       if (server === this.#serverName) addressed.push({ userId, byDevice: events })
       else
         for (const [deviceId, content] of Object.entries(byDevice))
@@ -150,10 +150,10 @@ export class ToDeviceSender {
   }
 
   /** Requests for keys above the limit are dropped silently: others will be asked again. */
-  #mayRequestKeys(requester: Requester): boolean {
+  async #mayRequestKeys(requester: Requester): Promise<boolean> {
     if (!requester.isRateLimited) return true
     try {
-      this.#rateLimiter.consume(`key_request ${requester.userId} ${requester.deviceId ?? ''}`, this.#keyRequestLimit)
+      await this.#rateLimiter.consume(`key_request ${requester.userId} ${requester.deviceId ?? ''}`, this.#keyRequestLimit)
       return true
     } catch (error) {
       if (error instanceof MatrixError && error.errcode === 'M_LIMIT_EXCEEDED') return false

@@ -11,7 +11,7 @@ export const searchUserDirectory = clientEndpoint({
   body: Type.Object({ search_term: Type.String(), limit: Type.Optional(Type.Integer()) }),
   async handler({ body, requester }, ctx) {
     if (requester.isRateLimited)
-      ctx.rateLimiter.consume(`user_directory ${requester.userId}`, ctx.config.ratelimits.rcUserDirectory)
+      await ctx.rateLimiter.consume(`user_directory ${requester.userId}`, ctx.config.ratelimits.rcUserDirectory)
     return ctx.userDirectory.search(requester.userId, { term: body.search_term, limit: body.limit })
   },
 })

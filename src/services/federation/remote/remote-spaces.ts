@@ -1,6 +1,7 @@
 import { isJsonObject } from '../../../protocol/json.ts'
 import type { JsonObject, JsonValue } from '../../../protocol/json.ts'
 import type { RoomId, ServerName } from '../../../protocol/ids.ts'
+import type { SharedCache } from '../../../replication/shared-cache.ts'
 import type { Clock } from '../../../util/clock.ts'
 import { cacheOfEntries } from '../../../util/lru-cache.ts'
 import type { FederationRequester } from '../federation-client.ts'
@@ -13,6 +14,9 @@ const ANSWERS_MAX = 1000
 /** Behaviour of Synapse. */
 const ANSWER_KEPT_MS = 300_000
 
+/** Where processes keep answers for each other. */
+type SharedAnswers = Pick<SharedCache, 'get' | 'set'>
+
 /** A room as another server describes it, and the rooms right below it that it knows. */
 export interface RemoteLevel {
   readonly room: JsonObject
@@ -24,14 +28,16 @@ export class RemoteSpaces {
   readonly #client: FederationRequester
   readonly #clock: Clock
   readonly #serverName: ServerName
+  readonly #shared: SharedAnswers
   readonly #answers = cacheOfEntries<string, { readonly untilMs: number; readonly answer: Promise<RemoteLevel | undefined> }>(
     ANSWERS_MAX,
   )
 
-  constructor(deps: { client: FederationRequester; clock: Clock; serverName: ServerName }) {
+  constructor(deps: { client: FederationRequester; clock: Clock; serverName: ServerName; shared: SharedAnswers }) {
     this.#client = deps.client
     this.#clock = deps.clock
     this.#serverName = deps.serverName
+    this.#shared = deps.shared
   }
 
   /** Asks the first server that answers; undefined where none does, or none shows the room. An answer is good for five minutes. */
@@ -44,7 +50,7 @@ export class RemoteSpaces {
     const known = this.#answers.get(key)
     if (known && known.untilMs > nowMs) return known.answer
     const servers = options.via.filter((server) => server !== this.#serverName).slice(0, SERVERS_TRIED_MAX)
-    const answer = this.#ask(roomId, servers, options.isSuggestedOnly)
+    const answer = this.#find(key, roomId, servers)
     this.#answers.set(key, { untilMs: nowMs + ANSWER_KEPT_MS, answer })
     // What could not be had may be had the next time.
     answer.then(
@@ -52,6 +58,20 @@ export class RemoteSpaces {
       () => this.#answers.delete(key),
     )
     return answer
+  }
+
+  /** Looks whether another process has just asked, else asks. */
+  async #find(key: string, roomId: RoomId, servers: readonly ServerName[]): Promise<RemoteLevel | undefined> {
+    const known = readLevel(roomId, parseShared(await this.#shared.get(`space:${key}`)))
+    if (known) return known
+    const level = await this.#ask(roomId, servers, key.startsWith('s'))
+    if (level)
+      this.#shared.set(
+        `space:${key}`,
+        JSON.stringify({ room: level.room, children: [...level.children.values()] }),
+        ANSWER_KEPT_MS,
+      )
+    return level
   }
 
   async #ask(roomId: RoomId, servers: readonly ServerName[], isSuggestedOnly: boolean): Promise<RemoteLevel | undefined> {
@@ -66,6 +86,16 @@ export class RemoteSpaces {
       }
     }
     return undefined
+  }
+}
+
+/** What another process has kept; anything but an answer of ours is as good as nothing. */
+function parseShared(text: string | undefined): unknown {
+  try {
+    return text === undefined ? undefined : JSON.parse(text)
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined
+    throw error
   }
 }
 

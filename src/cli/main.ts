@@ -21,6 +21,7 @@ const COMMANDS: Readonly<Record<string, () => Promise<Command>>> = {
   'generate-log-config': async () => (await import('./generate-config.ts')).generateLogConfigCommand,
   'proxy-config': async () => (await import('./proxy-config.ts')).proxyConfigCommand,
   doctor: async () => (await import('./doctor.ts')).doctorCommand,
+  'review-recent-signups': async () => (await import('./review-recent-signups.ts')).reviewRecentSignupsCommand,
   migrate: async () => (await import('./migrate.ts')).migrateCommand,
 }
 

@@ -1,17 +1,23 @@
 import { loadConfig } from '../config/config.ts'
-import { startEmbeddedPostgres } from '../process/embedded-postgres.ts'
 import type { DatabaseOptions } from '../storage/database.ts'
 import { getMigrationStatus, runMigrations } from '../storage/migrations.ts'
 import { CliError, EXIT } from './cli-error.ts'
 import { print } from './command.ts'
 import type { Command } from './command.ts'
-import { embeddedDirectoryOf } from './embedded-database.ts'
 import { parseFlags } from './flags.ts'
-import { openLog, openOutsideDatabase } from './run-server.ts'
+import { withDatabase } from './with-database.ts'
 
 const FLAGS = {
   'config-path': { type: 'string', short: 'c', multiple: true, value: 'FILE', doc: 'Configuration file; may be given again.' },
   status: { type: 'boolean', doc: 'Only tells what is done and what is to do.' },
+  'database-config': {
+    type: 'string',
+    multiple: true,
+    value: 'FILE',
+    doc: "The configuration, by the name of Synapse's update_synapse_database.",
+  },
+  'run-background-updates': { type: 'boolean', doc: 'Accepted: migrations leave no work behind.' },
+  verbose: { type: 'boolean', short: 'v', doc: 'Accepted: each step is shown anyway.' },
 } as const
 
 /** Brings the database up to date. The server does it by itself at start; this is for doing it at another time. */
@@ -22,11 +28,9 @@ export const migrateCommand: Command = {
   flags: FLAGS,
   async run(args) {
     const { flags } = parseFlags(args, FLAGS)
-    if (flags['config-path'] === undefined) throw new CliError('name the configuration with -c')
-    const config = loadConfig(flags['config-path'])
-    if (config.database.name === 'psycopg2') return migrate(await openOutsideDatabase(config), flags.status === true)
-    await using postgres = await startEmbeddedPostgres({ dataDir: embeddedDirectoryOf(config), logger: openLog(config) })
-    return await migrate(postgres.connection, flags.status === true)
+    const files = [...(flags['config-path'] ?? []), ...(flags['database-config'] ?? [])]
+    if (files.length === 0) throw new CliError('name the configuration with -c')
+    return withDatabase(loadConfig(files), (options) => migrate(options, flags.status === true))
   },
 }
 

@@ -64,6 +64,21 @@ describe('message search', () => {
     expect(found.highlights).toEqual(expect.arrayContaining(['message', '4']))
   })
 
+  test.each([
+    ['I have put foo.png on the share', ['foo', 'foo.png', 'oo.pn', 'png']],
+    ['see https://example.org/path/to-page.html?q=1', ['example.org', 'to-page', 'https://example.org/path']],
+    ['we write C++20 here', ['c++20', 'C++']],
+    ['夏の夜に鈴虫が鳴く', ['鈴虫', '夏の夜', '鈴虫 鳴く']],
+    ['안녕하세요 여러분', ['여러', '안녕하']],
+    ['Donaudampfschifffahrt', ['dampfschiff', 'FAHRT']],
+  ])('finds parts of words, addresses and writing without spaces: %s (N-19)', async (body, terms) => {
+    const roomId = await alice.createRoom({})
+    await alice.sendText(roomId, body)
+    await alice.sendText(roomId, 'something else')
+    for (const term of terms)
+      expect([term, bodiesOf(await search(alice, term, { filter: { rooms: [roomId] } }))]).toEqual([term, [body]])
+  })
+
   test.each(['recent', 'rank'])('is paged in the order %s', async (order) => {
     const roomId = await alice.createRoom({})
     for (let index = 0; index < 7; index++) await alice.sendText(roomId, `walrus ${index}`)

@@ -6,6 +6,7 @@ import type { SearchableRow, SearchDocument } from '../../storage/tables/event-s
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import { STREAMS } from '../../streams/streams.ts'
 import type { Background } from '../../util/background.ts'
+import { makeDocument, normalizeText } from './search-terms.ts'
 
 const CONSUMER = 'message_search'
 const LANE = 0
@@ -95,7 +96,7 @@ export class SearchIndexer {
       limit: BATCH_EVENTS,
     })
     const position = rows.length < BATCH_EVENTS ? upTo : (rows.at(-1)?.position ?? upTo)
-    const documents = rows.flatMap((row) => makeDocument(row) ?? [])
+    const documents = rows.flatMap((row) => documentOf(row) ?? [])
     const redacted = rows.flatMap((row) => (row.type === REDACTION && row.redacts !== null ? [row.redacts] : []))
     await this.#database.transaction('index messages', async (tx) => {
       await insertSearchDocuments(tx, documents)
@@ -112,13 +113,13 @@ export class SearchIndexer {
   }
 }
 
-function makeDocument(row: SearchableRow): SearchDocument | undefined {
+function documentOf(row: SearchableRow): SearchDocument | undefined {
   const key = KEYS.get(row.type)
   if (key === undefined || row.redactedBy !== null) return undefined
   const parsed: unknown = JSON.parse(row.json)
   const content = isJsonObject(parsed) ? parsed['content'] : undefined
   const text = isJsonObject(content) ? content[key] : undefined
   if (typeof text !== 'string' || text === '') return undefined
-  // The database knows no U+0000 in texts, and whether it knows capitals beyond ASCII depends on its locale.
-  return { ...row, key: `content.${key}`, body: text.toWellFormed().toLowerCase().replaceAll('\u0000', ' ') }
+  const body = normalizeText(text)
+  return { ...row, key: `content.${key}`, body, document: makeDocument(body) }
 }

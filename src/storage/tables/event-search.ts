@@ -27,6 +27,8 @@ export interface SearchDocument {
   readonly sender: string
   readonly originServerTs: number
   readonly body: string
+  /** Its words, as a tsvector is written. */
+  readonly document: string
 }
 
 /** Reads the next events of some types after a position, oldest first. */
@@ -55,9 +57,9 @@ export async function insertSearchDocuments(tx: Queryable, documents: readonly S
   await tx.query(
     'insert_search_documents',
     `INSERT INTO event_search (event_nid, room_nid, position, key, sender, origin_server_ts, body, document)
-     SELECT n.*, to_tsvector('simple', n.body)
-       FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::text[])
-            AS n(event_nid, room_nid, position, key, sender, origin_server_ts, body)
+     SELECT n.event_nid, n.room_nid, n.position, n.key, n.sender, n.origin_server_ts, n.body, n.document::tsvector
+       FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::text[])
+            AS n(event_nid, room_nid, position, key, sender, origin_server_ts, body, document)
      ON CONFLICT DO NOTHING`,
     [
       documents.map((one) => one.eventNid),
@@ -67,6 +69,7 @@ export async function insertSearchDocuments(tx: Queryable, documents: readonly S
       documents.map((one) => one.sender),
       documents.map((one) => one.originServerTs),
       documents.map((one) => one.body),
+      documents.map((one) => one.document),
     ],
   )
 }
@@ -88,7 +91,7 @@ export async function hasTrigrams(tx: Queryable): Promise<boolean> {
 
 /** What is looked for. */
 export interface SearchQuery {
-  /** In the syntax of to_tsquery. */
+  /** As a tsquery is written. */
   readonly query: string
   /** Patterns of which all must occur; none for no such search. */
   readonly patterns: readonly string[]
@@ -98,7 +101,7 @@ export interface SearchQuery {
 }
 
 const MATCHES = `r.room_id = ANY($3) AND s.key = ANY($4) AND ($5::text[] IS NULL OR s.sender = ANY($5))
-        AND (s.document @@ to_tsquery('simple', $1) OR (cardinality($2::text[]) > 0 AND s.body ILIKE ALL($2)))`
+        AND (s.document @@ $1::tsquery OR (cardinality($2::text[]) > 0 AND s.body ILIKE ALL($2)))`
 
 function matchValues(search: SearchQuery): unknown[] {
   return [search.query, search.patterns, search.roomIds, search.keys, search.senders]
@@ -112,7 +115,7 @@ export async function findRecentTexts(
 ): Promise<(EventRecord & { readonly rank: number })[]> {
   return tx.query(
     'find_recent_texts',
-    `SELECT ${EVENT_COLUMNS}, ts_rank_cd(s.document, to_tsquery('simple', $1))::float8 AS rank
+    `SELECT ${EVENT_COLUMNS}, ts_rank_cd(s.document, $1::tsquery)::float8 AS rank
        FROM event_search s JOIN rooms r USING (room_nid) JOIN events e USING (event_nid)
       WHERE ${MATCHES} AND s.position < $6 AND e.redacted_by IS NULL ORDER BY s.position DESC LIMIT $7`,
     [...matchValues(search), page.below, page.limit],
@@ -127,7 +130,7 @@ export async function findBestTexts(
 ): Promise<(EventRecord & { readonly rank: number })[]> {
   return tx.query(
     'find_best_texts',
-    `SELECT ${EVENT_COLUMNS}, ts_rank_cd(s.document, to_tsquery('simple', $1))::float8 AS rank
+    `SELECT ${EVENT_COLUMNS}, ts_rank_cd(s.document, $1::tsquery)::float8 AS rank
        FROM event_search s JOIN rooms r USING (room_nid) JOIN events e USING (event_nid)
       WHERE ${MATCHES} AND e.redacted_by IS NULL ORDER BY rank DESC, s.position DESC LIMIT $7 OFFSET $6`,
     [...matchValues(search), page.offset, page.limit],

@@ -78,7 +78,7 @@ export function* checkAccountData({ history, chains, final }: Run): Generator<Vi
       before = Math.max(before, value)
     }
   }
-  const last = Math.max(0, ...written.flatMap(({ result, value }) => (result === 'ok' ? [value] : [])))
+  const last = written.reduce((last, { result, value }) => (result === 'ok' ? Math.max(last, value) : last), 0)
   for (const { name, accountData: value = 0 } of final)
     if (value !== last && !late.has(value))
       yield { rule: 'C9', kind: 'lost', detail: `${name} has ${value}, the last answered was ${last}` }

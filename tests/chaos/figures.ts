@@ -48,7 +48,7 @@ export function computeFigures(history: readonly Entry[], violations: readonly V
   const faults = history.filter((entry): entry is FaultEntry => entry.op === 'fault')
   const count = (kind: Violation['kind']): number => violations.filter((violation) => violation.kind === kind).length
   return {
-    seconds: Math.round(Math.max(0, ...history.map(({ end }) => end)) / 1000),
+    seconds: Math.round(history.reduce((latest, { end }) => Math.max(latest, end), 0) / 1000),
     sends: sends.length,
     acknowledged: new Set(sends.filter(({ result }) => result === 'ok').map(({ key }) => key)).size,
     unanswered: sends.filter(({ result }) => result === 'unknown').length,

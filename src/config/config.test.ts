@@ -99,7 +99,7 @@ test('YAML is read as Python reads it: 1.1 words and numbers, merges, and a key 
   expect(config.warnings).toEqual([`${file}:8:1: \`enable_search\` stands twice; this one wins over line 2`])
 })
 
-test('later files override earlier ones, and a folder means its YAML files, sorted', () => {
+test('later files override earlier ones, and a folder means its YAML files, sorted (W-19)', () => {
   mkdirSync(join(directory, 'conf.d'))
   write('server_name: first.org\nbcrypt_rounds: 5\nrc_message: { per_second: 9 }\n', 'conf.d/a.yaml')
   write('rc_message: { burst_count: 9 }\n', 'conf.d/b.yaml')
@@ -126,7 +126,7 @@ test('SQLite is answered by one sentence that names the embedded database', () =
   ])
 })
 
-test('listeners: Unix sockets trust their proxy, unknown resources are errors, and manholes go with a warning', () => {
+test('listeners: Unix sockets trust their proxy, unknown resources are errors, and manholes go with a warning (WO-24, WO-25)', () => {
   const config = parseConfig({
     listeners: [
       { path: '/run/g.sock', type: 'http', resources: [{ names: ['client'] }] },

@@ -23,7 +23,7 @@ root: { level: ERROR, handlers: [buffer, console] }
 disable_existing_loggers: false
 `
 
-test('levels, files and their rotation, buffers and formats are understood', () => {
+test('levels, files and their rotation, buffers and formats are understood (WO-04)', () => {
   const settings = parseLogConfig(SAMPLE, 'log.yaml')
   expect(settings.rootLevel).toBe('error')
   expect([...settings.levels]).toEqual([['storage.sql', 'debug']])

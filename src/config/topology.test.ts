@@ -31,7 +31,7 @@ function warningsOf(options: Readonly<Record<string, unknown>>): readonly string
   return parseConfig(options).warnings
 }
 
-test('a configuration that speaks of no worker is a monolith that holds every role', () => {
+test('a configuration that speaks of no worker is a monolith that holds every role (W-01)', () => {
   const topology = topologyOf({ listeners: [{ port: 8008, type: 'http', resources: [{ names: ['client', 'federation'] }] }] })
   expect(topology).toMatchObject({ instance: 'main', kind: 'main', isMonolith: true, transport: 'local', url: undefined })
   expect(topology.listeners.map(({ port }) => port)).toEqual([8008])
@@ -66,7 +66,7 @@ test('addresses of processes are URLs, and the name master means main', () => {
   expect(url).toBe('http://localhost:9093')
 })
 
-test('a worker listens where its own file says, and is reached at its replication listener when the map leaves it out', () => {
+test('a worker listens where its own file says, and is reached at its replication listener when the map leaves it out (WO-03, WO-08)', () => {
   const topology = topologyOf({
     ...SHARED,
     ...WORKER,
@@ -85,7 +85,7 @@ test('a worker listens where its own file says, and is reached at its replicatio
   expect(topology.ownRoles).toEqual([])
 })
 
-test('roles go to whom the new options name', () => {
+test('roles go to whom the new options name (WO-10, WO-11, WO-12, WO-14, WO-16, WO-18, WO-21)', () => {
   const options = {
     ...SHARED,
     stream_writers: { events: ['persister1', 'main'], typing: 'persister1' },
@@ -127,7 +127,7 @@ test.each(['client_reader', 'event_creator', 'federation_reader', 'frontend_prox
   },
 )
 
-test('media is served where it is not switched off: a media worker serves it always', () => {
+test('media is served where it is not switched off: a media worker serves it always (W-14, WO-20)', () => {
   const shared = { ...SHARED, enable_media_repo: false }
   expect(topologyOf(shared).servesMedia).toBe(false)
   expect(topologyOf({ ...shared, ...WORKER }).servesMedia).toBe(false)
@@ -135,11 +135,11 @@ test('media is served where it is not switched off: a media worker serves it alw
   expect(topologyOf({ ...shared, ...WORKER, enable_media_repo: true }).servesMedia).toBe(true)
 })
 
-test('worker_app: synapse.app.homeserver is the main process', () => {
+test('worker_app: synapse.app.homeserver is the main process (W-03, WO-01)', () => {
   expect(topologyOf({ worker_app: 'synapse.app.homeserver' })).toMatchObject({ instance: 'main', isMonolith: true })
 })
 
-test('old worker files name the main process themselves: understood, with a warning for each option', () => {
+test('old worker files name the main process themselves: understood, with a warning for each option (WO-05, WO-06)', () => {
   const old = {
     ...WORKER,
     redis: { enabled: true },
@@ -153,7 +153,7 @@ test('old worker files name the main process themselves: understood, with a warn
   expect(warnings.join()).toMatch(/worker_main_http_uri.*worker_replication_host.*worker_replication_http_port/)
 })
 
-test('without a secret, a replication listener on no address of its own is open to this machine only', () => {
+test('without a secret, a replication listener on no address of its own is open to this machine only (WO-07, WO-28)', () => {
   const options = {
     ...WORKER,
     ...SHARED,
@@ -292,7 +292,7 @@ test.each([
   expect(problemsOf(options)).toEqual([])
 })
 
-test('a worker without a name is called like its app, and told to get one', () => {
+test('a worker without a name is called like its app, and told to get one (WO-02)', () => {
   const options = { ...SHARED, worker_app: 'synapse.app.synchrotron' }
   expect(topologyOf(options).instance).toBe('synapse.app.synchrotron')
   expect(warningsOf(options).join()).toContain('worker_name')

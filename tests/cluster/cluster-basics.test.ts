@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest'
 import { TestServer } from '../kit/test-server.ts'
 
-it('ten processes behind nginx are one server', async () => {
+it('ten processes behind nginx are one server (W-02)', async () => {
   await using server = await TestServer.startCluster()
   const alice = await server.register('alice')
   const bob = await server.register('bob')

@@ -73,7 +73,7 @@ test.each([...ENDS_SESSION])('%s ends the session wherever it is asked, and ever
   }
 })
 
-test('unknown paths are unknown to every process, and a known path with another method is not allowed', async () => {
+test('unknown paths are unknown to every process, and a known path with another method is not allowed (W-04)', async () => {
   for (const process of PROCESSES) {
     expect(await cluster.send(process, 'GET', '/_matrix/client/v3/nothing')).toMatchObject({ status: 404 })
     expect(await cluster.send(process, 'DELETE', '/_matrix/client/v3/sync')).toMatchObject({ status: 405 })

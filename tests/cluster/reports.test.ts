@@ -35,7 +35,7 @@ async function readMetric(process: string, sample: string): Promise<number | und
   return line === undefined ? undefined : Number(line.slice(sample.length + 1))
 }
 
-test('administrators, and nobody else, see every process with its heads, and who holds which role', async () => {
+test('administrators, and nobody else, see every process with its heads, and who holds which role (N-07)', async () => {
   const path = '/_synapse/admin/v1/topology'
   expect(await cluster.send('main', 'GET', path, { token })).toMatchObject({ status: 403 })
   expect(await cluster.send('main', 'GET', path)).toMatchObject({ status: 401 })
@@ -88,7 +88,7 @@ test('every process tells every metric, once, as Prometheus reads it', async () 
   }
 })
 
-test('a commit of events is one message to the other processes', async () => {
+test('a commit of events is one message to the other processes (I12)', async () => {
   for (const process of ['persister1', 'persister2']) {
     const { text } = await cluster.send(process, 'GET', METRICS_PATH)
     const sum = (pattern: RegExp): number => [...text.matchAll(pattern)].reduce((total, [, value]) => total + Number(value), 0)

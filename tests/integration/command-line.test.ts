@@ -16,7 +16,7 @@ function run(program: string, args: readonly string[], input = ''): { status: nu
   return spawnSync(join(BIN, program), args, { cwd: directory, input, encoding: 'utf8' })
 }
 
-test('--generate-config makes a configuration, a log configuration and a key that --generate-keys leaves alone', () => {
+test('--generate-config makes a configuration, a log configuration and a key that --generate-keys leaves alone (W-20, W-24)', () => {
   const made = run('ganglion', ['homeserver', '--generate-config', '-c', 'hs.yaml', '-H', 'example.org', '--report-stats=no'])
   expect(made).toMatchObject({ status: 0, stderr: '' })
   const key = readFileSync(join(directory, 'example.org.signing.key'), 'utf8')
@@ -27,7 +27,7 @@ test('--generate-config makes a configuration, a log configuration and a key tha
   expect(readFileSync(join(directory, 'example.org.signing.key'), 'utf8')).toBe(key)
 })
 
-test('hash_password makes a hash of the password from the input, and export_signing_key prints public keys', () => {
+test('hash_password makes a hash of the password from the input, and export_signing_key prints public keys (W-24)', () => {
   const { stdout } = run('hash_password', ['-c', 'hs.yaml'], 'wonderland\n')
   expect(bcrypt.compareSync('wonderland', stdout.trim())).toBe(true)
   expect(run('export_signing_key', ['example.org.signing.key']).stdout).toMatch(/^ed25519:a_\w{4} [A-Za-z0-9+/]{43}\n$/)

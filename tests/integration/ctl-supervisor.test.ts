@@ -177,7 +177,7 @@ test('health is asked over a Unix socket, too, and what answers with an error is
   expect(await waitUntilHealthy(`unix:${path}`, { timeoutMs: 100, signal })).toBe(false)
 })
 
-test('systemd hears that the process is ready, lives, and ends', async () => {
+test('systemd hears that the process is ready, lives, and ends (W-22)', async () => {
   // A stand-in for systemd-notify that writes down what it is told.
   const heard = join(directory, 'heard')
   const fake = join(directory, 'systemd-notify')

@@ -142,7 +142,7 @@ test('up runs main process and worker on one embedded database, starts again wha
   }
 })
 
-test('ctl starts in the background, restarts one process after the other, and stop leaves nothing', async () => {
+test('ctl starts in the background, restarts one process after the other, and stop leaves nothing (W-21)', async () => {
   expect(run('ganglion', 'ctl', 'status')).toMatchObject({ status: 3 })
   const started = run('synctl', 'start', 'homeserver.yaml', '-a', 'workers')
   expect(started.stderr).toBe('')
@@ -210,7 +210,7 @@ test('files that contradict each other, workers as main process and a main proce
   expect(alone.stderr).toMatch(/signing key|embedded database/)
 })
 
-test('ctl units writes one unit for the embedded database, and a template for workers with an outside one', () => {
+test('ctl units writes one unit for the embedded database, and a template for workers with an outside one (W-22)', () => {
   expect(run('ganglion', 'ctl', 'units', '-a', 'workers').stdout).toMatch(
     /Type=notify[^]*ExecStart=\S+ganglion up -c \S+homeserver.yaml -a \S+workers\n/,
   )

@@ -44,7 +44,7 @@ describe('sending by many processes', { timeout: 180_000 }, () => {
     expect(all).toEqual([...Array.from({ length: 20 }, (_, index) => `early ${index}`), 'late', 'last'])
   })
 
-  it('goes on in another process when the one that sends is killed', async () => {
+  it('goes on in another process when the one that sends is killed (W-08, WO-19)', async () => {
     const port = await findFreePort()
     const layout = {
       workers: ['sender1', 'sender2'].map((name) => ({ name, app: 'synapse.app.generic_worker', resources: [] })),

@@ -59,7 +59,7 @@ describe('Role leases', () => {
     expect(catchError(() => main.roles.assertHeld('stats'))).toBeInstanceOf(RpcRefusal)
   })
 
-  it('go to a stand-in quickly when the holder is suspected and dead, and back when it returns', async () => {
+  it('go to a stand-in quickly when the holder is suspected and dead, and back when it returns (N-03)', async () => {
     const members = await startThree(['worker1'])
     const [main, worker1, worker2] = members
     await expect.poll(() => holder(members, 'stats'), SOON).toBe('worker1')

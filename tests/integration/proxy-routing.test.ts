@@ -47,7 +47,7 @@ describe.each([
   const processOf = async (method: string, path: string, options: Parameters<RunningProxy['send']>[2] = {}): Promise<string> =>
     (await proxy.send(method, path, options)).process ?? 'the proxy'
 
-  test('every path of every endpoint reaches a process that the model names', async () => {
+  test('every path of every endpoint reaches a process that the model names (LB-05, LB-07, LB-13, LB-14)', async () => {
     const wrong: string[] = []
     let count = 0
     for (const { method, paths } of ENDPOINTS) {
@@ -98,7 +98,7 @@ describe.each([
     expect(expected).toContain(await processOf(method, path))
   })
 
-  test('all syncs of a user reach one process, whichever device asks and wherever its token stands', async () => {
+  test('all syncs of a user reach one process, whichever device asks and wherever its token stands (LB-02, LB-03)', async () => {
     const used = new Set<string>()
     for (let user = 0; user < 24; user += 1) {
       const [phone, laptop] = [tokenOf(`user${user}`), tokenOf(`user${user}`)]
@@ -116,7 +116,7 @@ describe.each([
     expect(await processOf('GET', '/_matrix/client/v3/sync?since=s1', bearer('as-token'))).toBe(first)
   })
 
-  test('what is sent into a room, and pages of it, reach one process each, however the room id is encoded', async () => {
+  test('what is sent into a room, and pages of it, reach one process each, however the room id is encoded (LB-08, LB-10)', async () => {
     const used = new Set<string>()
     for (let number = 0; number < 24; number += 1) {
       const room = `!room${number}:example.com`
@@ -131,7 +131,7 @@ describe.each([
     expect([...used].toSorted()).toEqual(['generic1', 'generic2', 'persister1', 'persister2'])
   })
 
-  test('transactions of one server reach one process', async () => {
+  test('transactions of one server reach one process (LB-06)', async () => {
     const used = new Set<string>()
     for (let host = 2; host < 26; host += 1) {
       const from = `127.0.0.${host}`
@@ -211,7 +211,7 @@ describe.each([
     }
   })
 
-  test('a process that is gone is passed over, and nobody sees an error', async () => {
+  test('a process that is gone is passed over, and nobody sees an error (LB-15)', async () => {
     const sync = topology.stubs.get('sync1')
     if (sync === undefined) throw new Error('there is no sync1')
     await sync.close()

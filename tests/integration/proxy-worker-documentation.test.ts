@@ -69,7 +69,7 @@ function expand(pattern: string): string[] {
   return isClosed || !path.endsWith('/') ? [path] : [`${path}value`]
 }
 
-test('every path pattern of the documentation has a rule of its own, and its requests go where it wants them', () => {
+test('every path pattern of the documentation has a rule of its own, and its requests go where it wants them (LB-16, WE-01…WE-16, N-04)', () => {
   const wrong: string[] = []
   for (const { heading, pattern } of PATTERNS) {
     const groups = GROUPS_OF_HEADING[heading] ?? [heading.replace('writer:', '')]
@@ -86,7 +86,7 @@ test('every path pattern of the documentation has a rule of its own, and its req
   expect(PATTERNS).toHaveLength(114)
 })
 
-test('what the documentation wants at the writer of a stream goes to that writer', () => {
+test('what the documentation wants at the writer of a stream goes to that writer (LB-12)', () => {
   const wrong: string[] = []
   for (const { heading, pattern } of PATTERNS.filter(
     (it) => it.heading.startsWith('writer:') && !it.heading.includes('quarantined'),
@@ -106,7 +106,7 @@ test('every group of endpoints has a rule', () => {
   expect(Object.keys(ENDPOINT_GROUPS).filter((group) => !used.has(group as never))).toEqual([])
 })
 
-test('an nginx that balances as the documentation shows, by `since` and by the user in the token, works with our tokens', async () => {
+test('an nginx that balances as the documentation shows, by `since` and by the user in the token, works with our tokens (LB-01, LB-03, LB-04)', async () => {
   const port = await topology.freePort()
   const addressOf = (name: string): string => `server 127.0.0.1:${topology.ports.get(name) ?? 0};`
   const proxy = await RunningProxy.start(

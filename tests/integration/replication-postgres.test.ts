@@ -116,7 +116,7 @@ describe('Replication through PostgreSQL alone', () => {
     await database.close()
   })
 
-  it('a position that a client names is reached at once; one that nobody has written is not', async () => {
+  it('a position that a client names is reached at once; one that nobody has written is not (RP-10, N-07)', async () => {
     const two = await start('two')
     const database = new Database({ ...options, max: 2 }, { onError: () => undefined })
     await writeSilently(database, 2500)

@@ -80,7 +80,7 @@ describe('Ways to reach Redis', () => {
     }
   })
 
-  it('TLS, with certificates of both sides', async () => {
+  it('TLS, with certificates of both sides (WO-09, W-26)', async () => {
     const { caPath, ca, localhost } = await testAuthority()
     const tlsPort = await findFreePort()
     const files = ['--tls-ca-cert-file', caPath, '--tls-cert-file', localhost.certPath, '--tls-key-file', localhost.keyPath]
@@ -106,7 +106,7 @@ describe('Ways to reach Redis', () => {
     }
   })
 
-  it('Sentinels that say where Redis is', async () => {
+  it('Sentinels that say where Redis is (N-05)', async () => {
     const redis = await startTestRedis()
     const directory = await mkdtemp(join(tmpdir(), 'ganglion-sentinel-'))
     const port = await findFreePort()

@@ -45,7 +45,7 @@ describe('Replication through Redis', () => {
     await redis.stop()
   })
 
-  it('rows that one process writes arrive in the other, in order, without a query', async () => {
+  it('rows that one process writes arrive in the other, in order, without a query (RP-01)', async () => {
     const [one, two] = [await start('one'), await start('two')]
     expect(one.transport.mode).toBe('redis')
     for (let i = 0; i < 50; i++) await one.write(`k${i}`)
@@ -72,7 +72,7 @@ describe('Replication through Redis', () => {
     }
   })
 
-  it('a writer that has seen its row as done can read it, also while another process writes', async () => {
+  it('a writer that has seen its row as done can read it, also while another process writes (RP-09)', async () => {
     const [one, two] = [await start('one'), await start('two')]
     for (let i = 0; i < 20; i++) {
       await Promise.all([one.write(`a${i}`), two.write(`b${i}`)])
@@ -81,7 +81,7 @@ describe('Replication through Redis', () => {
     }
   })
 
-  it('frames that are doubled, reordered or lost leave no gap and tell no row twice', async () => {
+  it('frames that are doubled, reordered or lost leave no gap and tell no row twice (RP-07)', async () => {
     const two = await start('two')
     const one = await start('one')
     const frames: string[] = []
@@ -213,7 +213,7 @@ describe('Replication through Redis', () => {
     expect(typing).toEqual([row])
   })
 
-  it('Redis killed and back: nothing is missed, and no write waits for it', async () => {
+  it('Redis killed and back: nothing is missed, and no write waits for it (RP-12, N-05)', async () => {
     const [one, two] = [await start('one'), await start('two')]
     await one.write('before')
     const writeSome = async (prefix: string, count: number): Promise<void> => {

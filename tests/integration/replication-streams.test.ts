@@ -110,7 +110,7 @@ async function writeOfEach(database: Database, services: ReturnType<typeof makeS
   }
 }
 
-it('what a process tells of each stream is what another one reads from the database, and has the form that frames must have', async () => {
+it('what a process tells of each stream is what another one reads from the database, and has the form that frames must have (ST-02…ST-12, RP-11)', async () => {
   await using streams = await startTestStreams()
   const services = makeServices(streams.database, streams.hub)
   const told = new Map<StreamName, Map<number, unknown>>()

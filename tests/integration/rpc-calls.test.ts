@@ -229,7 +229,7 @@ describe('Calls between processes', () => {
     expect(picked).toEqual(['worker1'])
   })
 
-  it('that were sent without an answer are made again only if they are idempotent', async () => {
+  it('that were sent without an answer are made again only if they are idempotent (RP-08)', async () => {
     const a = makeProcess('main')
     let connections = 0
     await listenRaw('worker1', (socket) => {

@@ -28,7 +28,7 @@ describe('a connection of sliding sync whose requests go to any process', () => 
     return JSON.parse(answer.text) as T
   }
 
-  it('shows every event exactly once, while rooms go in and out of sight', async () => {
+  it('shows every event exactly once, while rooms go in and out of sight (WE-02)', async () => {
     const rooms: string[] = []
     for (let index = 0; index < 4; index++) {
       const { room_id: roomId } = await call<{ room_id: string }>('main', 'POST', '/_matrix/client/v3/createRoom', bob, {

@@ -82,7 +82,7 @@ test('the shared file with a replication listener, Redis and the main process in
   expect(warnings).toEqual([])
 })
 
-test('a generic worker beside it', () => {
+test('a generic worker beside it (W-04)', () => {
   const { topology, warnings, hash } = read(MAIN_MAP, GENERIC_WORKER)
   expect(topology).toMatchObject({
     instance: 'generic_worker1',
@@ -129,7 +129,7 @@ test('a stream writer for events: the others reach it, and without a secret nobo
   expect(read(PERSISTER_MAP).topology.ownRoles).not.toContain('delayed_events')
 })
 
-test('two event persisters', () => {
+test('two event persisters (W-15, ST-01)', () => {
   const { topology } = read(`
 instance_map:
     main: { host: localhost, port: 8030 }
@@ -143,7 +143,7 @@ stream_writers:
   expect(topology.writers.events).toEqual(['event_persister1', 'event_persister2'])
 })
 
-test('one worker for two streams, and instances on Unix sockets', () => {
+test('one worker for two streams, and instances on Unix sockets (W-17, WO-25)', () => {
   const shared = `
 instance_map:
   main:
@@ -179,7 +179,7 @@ worker_listeners:
   expect(topology.listeners.map(({ xForwarded }) => xForwarded)).toEqual([true, true])
 })
 
-test('outbound requests through senders only', () => {
+test('outbound requests through senders only (WO-26)', () => {
   const { topology } = read(`
 instance_map:
     main:
@@ -195,7 +195,7 @@ worker_replication_secret: "secret_secret"
   expect(topology.outboundFederationVia).toEqual(['federation_sender1'])
 })
 
-test('a background worker has no listeners, and the background roles', () => {
+test('a background worker has no listeners, and the background roles (W-16)', () => {
   const worker = `
 worker_app: synapse.app.generic_worker
 worker_name: background_worker
@@ -206,7 +206,7 @@ worker_log_config: /etc/matrix-synapse/background-worker-log.yaml
   expect(topology.ownRoles).toEqual(['background_tasks', 'task_scheduler', 'db_background_updates', 'stats'])
 })
 
-test('one worker for the user directory and for app services', () => {
+test('one worker for the user directory and for app services (W-12, W-13)', () => {
   const shared = `${MAIN_MAP}
 update_user_directory_from_worker: generic_worker1
 notify_appservices_from_worker: generic_worker1
@@ -254,7 +254,7 @@ worker_log_config: /etc/matrix-synapse/media-worker-log.yaml
   expect(read(`${MAIN_MAP}enable_media_repo: False\n`).topology.servesMedia).toBe(false)
 })
 
-test('app services and the user directory in their deprecated form', () => {
+test('app services and the user directory in their deprecated form (WO-13, WO-15)', () => {
   for (const [app, option, role] of [
     ['appservice', 'notify_appservices', 'appservice_sender'],
     ['user_dir', 'update_user_directory', 'user_directory'],
@@ -264,7 +264,7 @@ test('app services and the user directory in their deprecated form', () => {
   }
 })
 
-test('secrets and Redis by files, and a pid file as synctl wants it', () => {
+test('secrets and Redis by files, and a pid file as synctl wants it (WO-09, WO-27)', () => {
   const secret = write('known to all\n')
   const password = write('of redis\n')
   const shared = write(`
@@ -287,7 +287,7 @@ redis:
   expect(describeTopology(loadConfig([shared, write('worker_app: synapse.app.homeserver\n')])).kind).toBe('main')
 })
 
-test('listeners of a worker for metrics and health, and a manhole that is left out with a warning', () => {
+test('listeners of a worker for metrics and health, and a manhole that is left out with a warning (WO-22)', () => {
   const { topology, warnings } = read(
     MAIN_MAP,
     `

@@ -10,7 +10,7 @@ import { createTestDatabase, dropTestDatabase } from '../kit/test-postgres.ts'
 const SENDS_EACH = 40
 const SERVER = { serverName: parseServerName('hs'), signingKey: generateSigningKey(systemRandom) }
 
-it('I5: two processes that both think they own a room neither fork it nor lose what they acknowledged', async () => {
+it('I5: two processes that both think they own a room neither fork it nor lose what they acknowledged (ST-01, ST-13)', async () => {
   const options = await createTestDatabase(inject('postgres'), `two_${randomBytes(6).toString('hex')}`)
   const processes = [startEventProcess(options, SERVER), startEventProcess(options, SERVER)]
   const reader = new Database(options, { onError: () => {} })

@@ -5,6 +5,8 @@ import { delimiter, join } from 'node:path'
 /** A program that tests call and npm cannot bring. */
 interface SystemProgram {
   readonly command: string
+  /** Commands that do as well. */
+  readonly others?: readonly string[]
   /** Debian's and Ubuntu's package. */
   readonly packageName: string
   readonly neededFor: string
@@ -20,6 +22,12 @@ const PROGRAMS: readonly SystemProgram[] = [
   { command: 'nginx', packageName: 'nginx', neededFor: 'tests of proxy configurations' },
   { command: 'haproxy', packageName: 'haproxy', neededFor: 'tests of proxy configurations' },
   { command: 'openssl', packageName: 'openssl', neededFor: 'certificates of tests/blackbox/launch.sh' },
+  {
+    command: 'chromium-headless-shell',
+    others: ['chromium', 'chromium-browser', 'google-chrome'],
+    packageName: 'chromium-headless-shell',
+    neededFor: 'tests in a browser',
+  },
   {
     command: 'python3',
     packageName: 'python3-venv',
@@ -63,8 +71,10 @@ function runApt(args: readonly string[]): void {
   })
 }
 
-function isThere({ command, probe }: SystemProgram): boolean {
-  return isInstalled(command) && (probe === undefined || spawnSync(command, probe, { stdio: 'ignore' }).status === 0)
+function isThere({ command, others = [], probe }: SystemProgram): boolean {
+  return (
+    [command, ...others].some(isInstalled) && (probe === undefined || spawnSync(command, probe, { stdio: 'ignore' }).status === 0)
+  )
 }
 
 function isInstalled(command: string): boolean {

@@ -1,6 +1,7 @@
 /** The folders of src/, in the order in which they may import: each from itself and from those before it. */
 export const LAYERS = [
   'util',
+  'templates',
   'protocol',
   'config',
   'http',

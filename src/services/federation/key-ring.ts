@@ -210,10 +210,11 @@ export class KeyRing {
       await this.#store(rows)
     }
     const steps = options.isLive ? [directly, fromNotaries] : [fromNotaries, directly]
-    let missing = requests
+    // Whoever asked at the same time may have learned them: a server is not asked twice within seconds.
+    let missing = this.#addFromMemory(requests, found)
     for (const step of steps) {
       if (missing.length > 0) await step(missing)
-      missing = stillMissing(missing, found)
+      missing = this.#addFromMemory(missing, found)
     }
   }
 

@@ -68,16 +68,22 @@ export async function insertStagedEvents(tx: Queryable, events: readonly StagedE
   )
 }
 
-/** Reads the events of a room that are due, in the order in which they came, but for those in hand. */
+/** Reads the events of a room that are due, in the order in which they came, but for those in hand and all of `fullOrigins`. */
 export async function getStagedEvents(
   tx: Queryable,
-  page: { readonly roomId: RoomId; readonly nowMs: number; readonly limit: number; readonly inHand: readonly number[] },
+  page: {
+    readonly roomId: RoomId
+    readonly nowMs: number
+    readonly limit: number
+    readonly inHand: readonly number[]
+    readonly fullOrigins: readonly ServerName[]
+  },
 ): Promise<StagedEventRow[]> {
   return tx.query(
     'get_staged_events',
     `SELECT staging_id AS "stagingId", room_id AS "roomId", event_id AS "eventId", origin, attempts, json FROM federation_staging
-      WHERE room_id = $1 AND retry_ts_ms <= $2 AND NOT staging_id = ANY($4) ORDER BY staging_id LIMIT $3`,
-    [page.roomId, page.nowMs, page.limit, page.inHand],
+      WHERE room_id = $1 AND retry_ts_ms <= $2 AND NOT staging_id = ANY($4) AND NOT origin = ANY($5) ORDER BY staging_id LIMIT $3`,
+    [page.roomId, page.nowMs, page.limit, page.inHand, page.fullOrigins],
   )
 }
 

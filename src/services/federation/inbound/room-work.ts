@@ -1,5 +1,6 @@
 import { eventFromStoredPdu } from '../../../protocol/events/parse-event.ts'
 import type { Pdu } from '../../../protocol/events/event.ts'
+import { serverNameOf } from '../../../protocol/ids.ts'
 import type { RoomId, ServerName } from '../../../protocol/ids.ts'
 import { getRoomVersion } from '../../../protocol/room-versions/room-versions.ts'
 import type { RoomVersion } from '../../../protocol/room-versions/room-version.ts'
@@ -19,6 +20,8 @@ import type { Clock } from '../../../util/clock.ts'
 import type { Logger } from '../../../util/logger.ts'
 import type { ForeignEvent, ForeignEventsWriter, ForeignResult } from '../../events/foreign-events.ts'
 import type { RoomServers } from '../room-servers.ts'
+import { CompletionQueue } from './completion-queue.ts'
+import type { Staged } from './completion-queue.ts'
 import type { EventCompletion } from './event-completion.ts'
 import type { OutsideEvents } from './outside-events.ts'
 import { sortByPrevEvents } from './topological-order.ts'
@@ -27,8 +30,6 @@ import { sortByPrevEvents } from './topological-order.ts'
 const BATCH_EVENTS = 50
 /** Rooms that are worked on at a time. */
 const ROOMS_AT_A_TIME = 20
-/** Events of one room whose needs are being fetched or wait for that; further ones stay in the database. */
-const INCOMPLETE_MAX = 100
 /** How long fetching what one event needs may take. */
 const COMPLETION_MS = 120_000
 const ATTEMPTS_MAX = 8
@@ -41,16 +42,8 @@ const TRANSACTION_RETENTION_MS = 48 * 3600_000
 const PURGE_MS = 600_000
 const PURGE_ROWS = 10_000
 
-interface RoomQueue {
-  /** Staged events whose needs are fetched one after another, beside the others. */
-  readonly incomplete: Map<number, Staged>
-  isCompleting: boolean
+interface RoomTurn {
   isDirty: boolean
-}
-
-interface Staged {
-  readonly row: StagedEventRow
-  readonly foreign: ForeignEvent
 }
 
 /** What working on rooms needs. */
@@ -74,9 +67,10 @@ export interface RoomWorkDeps {
  */
 export class RoomWork {
   readonly #deps: RoomWorkDeps
-  readonly #rooms = new Map<RoomId, RoomQueue>()
+  readonly #rooms = new Map<RoomId, RoomTurn>()
   readonly #waiting = new Set<RoomId>()
   readonly #stopped = new AbortController()
+  readonly #incomplete: CompletionQueue
   #sweepTimer: NodeJS.Timeout | undefined
   #nextPurgeMs = 0
   /** Events that were given up since the start. */
@@ -84,6 +78,11 @@ export class RoomWork {
 
   constructor(deps: RoomWorkDeps) {
     this.#deps = deps
+    this.#incomplete = new CompletionQueue({
+      complete: (staged) => this.#complete(staged),
+      run: (work) => deps.background.run('complete events', work),
+      onEmpty: (roomId) => this.wake(roomId),
+    })
   }
 
   /** Takes up what an earlier process left, and looks for more from now on. */
@@ -113,7 +112,7 @@ export class RoomWork {
     for (const roomId of this.#waiting) {
       if (this.#rooms.size >= ROOMS_AT_A_TIME) return
       this.#waiting.delete(roomId)
-      this.#rooms.set(roomId, { incomplete: new Map(), isCompleting: false, isDirty: false })
+      this.#rooms.set(roomId, { isDirty: false })
       this.#run(roomId)
     }
   }
@@ -130,33 +129,17 @@ export class RoomWork {
   }
 
   async #work(roomId: RoomId): Promise<void> {
-    const queue = this.#rooms.get(roomId)
+    const turn = this.#rooms.get(roomId)
     const roomVersion = await this.#getRoomVersion(roomId)
     const { database, clock, isOwner } = this.#deps
-    if (!queue || !roomVersion) return
-    const completing: Promise<void>[] = []
+    if (!turn || !roomVersion) return
     while (isOwner(roomId) && !this.#stopped.signal.aborted) {
-      queue.isDirty = false
-      const inHand = [...queue.incomplete.keys()]
-      const hasSpace = inHand.length < INCOMPLETE_MAX
-      const rows = hasSpace ? await getStagedEvents(database, { roomId, nowMs: clock.nowMs(), limit: BATCH_EVENTS, inHand }) : []
-      if (rows.length > 0) await this.#takeBatch(roomId, roomVersion, rows, queue)
-      if (queue.incomplete.size > 0 && !queue.isCompleting) {
-        queue.isCompleting = true
-        completing.push(this.#completeAll(roomId, roomVersion, queue).finally(() => (queue.isCompleting = false)))
-      }
-      if (rows.length > 0 || queue.isDirty) continue
-      if (!queue.isCompleting) break
-      // New events may come while others are completed.
-      await this.#waitForNews(queue)
+      turn.isDirty = false
+      const { inHand, fullOrigins } = this.#incomplete.stateOf(roomId)
+      const rows = await getStagedEvents(database, { roomId, nowMs: clock.nowMs(), limit: BATCH_EVENTS, inHand, fullOrigins })
+      if (rows.length > 0) await this.#takeBatch(roomId, roomVersion, rows)
+      else if (!turn.isDirty) return
     }
-    await Promise.all(completing)
-  }
-
-  async #waitForNews(queue: RoomQueue): Promise<void> {
-    const before = queue.incomplete.size
-    while (queue.isCompleting && !queue.isDirty && queue.incomplete.size === before && !this.#stopped.signal.aborted)
-      await new Promise((resolve) => setTimeout(resolve, 20))
   }
 
   async #getRoomVersion(roomId: RoomId): Promise<RoomVersion | undefined> {
@@ -164,7 +147,7 @@ export class RoomWork {
     return versionId === undefined ? undefined : getRoomVersion(versionId)
   }
 
-  async #takeBatch(roomId: RoomId, roomVersion: RoomVersion, rows: readonly StagedEventRow[], queue: RoomQueue): Promise<void> {
+  async #takeBatch(roomId: RoomId, roomVersion: RoomVersion, rows: readonly StagedEventRow[]): Promise<void> {
     const { database, roomServers, outside, serverName } = this.#deps
     const staged = rows.map((row) => ({ row, foreign: toForeignEvent(row, roomVersion) }))
     if (!(await roomServers.isInRoom(serverName, roomId))) {
@@ -182,7 +165,7 @@ export class RoomWork {
       const result = results[index]
       if (result === undefined) continue
       if (typeof result === 'string') done.push(one.row.stagingId)
-      else queue.incomplete.set(one.row.stagingId, one)
+      else this.#incomplete.add(one)
     }
     if (done.length > 0) await deleteStagedEvents(database, done)
   }
@@ -205,21 +188,23 @@ export class RoomWork {
     }
   }
 
-  async #completeAll(roomId: RoomId, roomVersion: RoomVersion, queue: RoomQueue): Promise<void> {
-    const room = { roomId, roomVersion }
-    for (const [stagingId, { row, foreign }] of queue.incomplete) {
-      if (this.#stopped.signal.aborted) return
-      const signal = AbortSignal.any([this.#stopped.signal, AbortSignal.timeout(COMPLETION_MS)])
-      try {
-        const result = await this.#deps.completion.complete(foreign, { room, origin: row.origin, signal })
-        if (typeof result === 'string') await deleteStagedEvents(this.#deps.database, [stagingId])
-        else if (!this.#stopped.signal.aborted) await this.#postpone(row, `${result.missing.length} events are missing`)
-      } catch (error) {
-        if (isConnectionLost(error)) throw error
-        await this.#postpone(row, error)
-      } finally {
-        queue.incomplete.delete(stagingId)
-      }
+  /** Fetches what one event needs and appends it, or lets it wait. */
+  async #complete({ row, foreign }: Staged): Promise<void> {
+    const { roomId, stagingId } = row
+    const roomVersion = await this.#getRoomVersion(roomId)
+    const { completion, database, isOwner, serverName } = this.#deps
+    if (this.#stopped.signal.aborted || !roomVersion || !isOwner(roomId)) return
+    const signal = AbortSignal.any([this.#stopped.signal, AbortSignal.timeout(COMPLETION_MS)])
+    try {
+      // Who brought it may not be who has what it needs, nor mean well.
+      const author = serverNameOf(foreign.event.sender)
+      const origin = row.attempts % 2 === 0 || author === undefined || author === serverName ? row.origin : author
+      const result = await completion.complete(foreign, { room: { roomId, roomVersion }, origin, signal })
+      if (typeof result === 'string') await deleteStagedEvents(database, [stagingId])
+      else if (!this.#stopped.signal.aborted) await this.#postpone(row, `${result.missing.length} events are missing`)
+    } catch (error) {
+      if (isConnectionLost(error)) throw error
+      await this.#postpone(row, error)
     }
   }
 

@@ -4,6 +4,8 @@ import { findContradictions } from './contradictions.ts'
 import { ConfigError } from './config-error.ts'
 import type { DatabaseConfig } from './database.ts'
 import { databaseOptions } from './database.ts'
+import type { EmailConfig } from './email.ts'
+import { emailOptions } from './email.ts'
 import type { ExperimentalConfig } from './experimental.ts'
 import { experimentalOptions } from './experimental.ts'
 import type { CachesConfig, FederationConfig, TlsConfig } from './federation.ts'
@@ -11,6 +13,8 @@ import { cacheOptions, federationOptions, tlsOptions } from './federation.ts'
 import type { KeysConfig } from './keys.ts'
 import { keysOptions } from './keys.ts'
 import { foldLegacyReplication } from './legacy-replication.ts'
+import type { LimitsConfig } from './limits.ts'
+import { limitsOptions } from './limits.ts'
 import type { ListenerConfig } from './listeners.ts'
 import { listenerOptions } from './listeners.ts'
 import { isLocatedMap, locatePlain } from './located.ts'
@@ -45,6 +49,8 @@ export interface Config {
   readonly database: DatabaseConfig
   readonly logging: LoggingConfig
   readonly registration: RegistrationConfig
+  readonly email: EmailConfig
+  readonly limits: LimitsConfig
   readonly ratelimits: RatelimitsConfig
   readonly media: MediaConfig
   readonly rooms: RoomsConfig
@@ -68,6 +74,8 @@ export const CONFIG_SECTIONS = [
   databaseOptions,
   loggingOptions,
   registrationOptions,
+  emailOptions,
+  limitsOptions,
   ratelimitOptions,
   mediaOptions,
   roomsOptions,
@@ -128,6 +136,8 @@ function readConfig(documents: readonly Located[], options: { warnings: string[]
     database: readTable(databaseOptions.options, reader).database,
     logging: readTable(loggingOptions.options, reader),
     registration: readTable(registrationOptions.options, reader),
+    email: readTable(emailOptions.options, reader),
+    limits: readTable(limitsOptions.options, reader),
     ratelimits: readTable(ratelimitOptions.options, reader),
     media: readTable(mediaOptions.options, reader),
     rooms: readTable(roomsOptions.options, reader),

@@ -11,6 +11,7 @@ export interface Contradiction {
 export function findContradictions(config: Config): Contradiction[] {
   return [
     ...checkRegistration(config),
+    ...checkVerification(config),
     ...checkLifetimes(config),
     ...checkRooms(config),
     ...checkPresence(config),
@@ -18,9 +19,10 @@ export function findContradictions(config: Config): Contradiction[] {
   ]
 }
 
-function checkRegistration({ registration }: Config): Contradiction[] {
+function checkRegistration({ registration, limits }: Config): Contradiction[] {
   const found: Contradiction[] = []
-  const isVerified = registration.registrationRequiresToken || registration.registrationsRequire3pid.length > 0
+  const isVerified =
+    registration.registrationRequiresToken || registration.registrationsRequire3pid.length > 0 || limits.enableRegistrationCaptcha
   if (registration.enableRegistration && !isVerified && !registration.enableRegistrationWithoutVerification) {
     found.push({
       option: 'enable_registration',
@@ -36,6 +38,30 @@ function checkRegistration({ registration }: Config): Contradiction[] {
       what: 'private rooms need `auto_join_mxid_localpart`: somebody has to invite',
     })
   }
+  return found
+}
+
+/** What can not be verified must not be asked for. */
+function checkVerification({ registration, email, limits }: Config): Contradiction[] {
+  const { registrationsRequire3pid: required, accountThreepidDelegates, disableMsisdnRegistration } = registration
+  const found: Contradiction[] = []
+  if (required.includes('email') && email.email.notifFrom === undefined)
+    found.push({ option: 'registrations_require_3pid', what: 'verifying e-mail addresses needs `email.notif_from`' })
+  if (required.includes('msisdn') && !disableMsisdnRegistration && accountThreepidDelegates.msisdn === undefined)
+    found.push({
+      option: 'registrations_require_3pid',
+      what: 'verifying phone numbers needs `account_threepid_delegates.msisdn`',
+    })
+  if (email.accountValidity.enabled && email.accountValidity.renewAtMs !== undefined && email.email.notifFrom === undefined)
+    found.push({ option: 'account_validity', what: 'sending mails needs `email.notif_from`' })
+  const { recaptchaPublicKey, recaptchaPrivateKey } = limits
+  if (limits.enableRegistrationCaptcha && (recaptchaPublicKey === undefined || recaptchaPrivateKey === undefined))
+    found.push({
+      option: 'enable_registration_captcha',
+      what: 'it needs `recaptcha_public_key` and `recaptcha_private_key`',
+    })
+  if (limits.limitUsageByMau && limits.maxMauValue === 0)
+    found.push({ option: 'limit_usage_by_mau', what: 'it needs `max_mau_value`' })
   return found
 }
 

@@ -1,12 +1,15 @@
+import { LinearRegExp, PatternError } from '../util/linear-regexp.ts'
 import {
   checked,
   choice,
   duration,
   flag,
   group,
+  groupList,
   integer,
   optionalDuration,
   optionalText,
+  optionalTextList,
   plainObject,
   secret,
   section,
@@ -15,6 +18,7 @@ import {
   withDefault,
 } from './option.ts'
 import type { Option, Values } from './option.ts'
+import { findUrlFault } from './server.ts'
 
 const BCRYPT_ROUNDS_MIN = 4
 const BCRYPT_ROUNDS_MAX = 31
@@ -43,6 +47,16 @@ const policyVersion: Option<string | undefined> = withDefault<string, undefined>
   },
   undefined,
 )
+
+function findPatternFault(pattern: string): string | undefined {
+  try {
+    new LinearRegExp(pattern).matchesStart('')
+    return undefined
+  } catch (error) {
+    if (error instanceof PatternError) return error.message
+    throw error
+  }
+}
 
 /** Who gets an account, and how long a login lasts. */
 export const registrationOptions = section('Registration and login', {
@@ -165,7 +179,31 @@ export const registrationOptions = section('Registration and login', {
     },
     'Logging in a further device from a logged-in one.',
   ),
-  accountThreepidDelegates: plainObject('account_threepid_delegates', 'Identity servers that send our verification messages.'),
+  accountThreepidDelegates: group(
+    'account_threepid_delegates',
+    {
+      msisdn: checked(optionalText('msisdn', 'Base URL of the identity server that sends messages to phones.'), findUrlFault),
+    },
+    'Who sends our verification messages to phones; without it phone numbers can not be verified.',
+  ),
+  disableMsisdnRegistration: flag('disable_msisdn_registration', false, 'Never asks for a phone number at registration.'),
+  enableRegistrationToken3pidBypass: flag(
+    'enable_registration_token_3pid_bypass',
+    false,
+    'With `registration_requires_token`: a token alone is enough, without e-mail address and phone number.',
+  ),
+  allowedLocal3pids: groupList(
+    'allowed_local_3pids',
+    {
+      medium: choice('medium', ['email', 'msisdn'], 'email', 'What it is about.'),
+      pattern: checked(text('pattern', '', 'A regular expression that addresses match from their beginning.'), findPatternFault),
+    },
+    'Which e-mail addresses and phone numbers accounts may have; without it all.',
+  ),
+  nextLinkDomainWhitelist: optionalTextList(
+    'next_link_domain_whitelist',
+    'Hosts that browsers may be sent on to after an address was verified; without it all, with an empty list none.',
+  ),
   registrationsRequire3pid: textList('registrations_require_3pid', [], 'What a new account must have verified: email, msisdn.'),
   enable3pidLookup: flag('enable_3pid_lookup', true, 'Lets people look others up on identity servers through us.'),
 })

@@ -112,7 +112,7 @@ test.each([
   ['synapse.app.appservice', 'notify_appservices', 'appservice_sender'],
   ['synapse.app.user_dir', 'update_user_directory', 'user_directory'],
   ['synapse.app.media_repository', 'enable_media_repo', 'media_jobs'],
-] as const)('%s does the work that %s: false takes from the main process', (app, option, role) => {
+] as const)('%s does the work that %s: false takes from the main process (W-08, W-10, W-12, W-13, W-14)', (app, option, role) => {
   const shared = { ...SHARED, [option]: false }
   expect(topologyOf(shared).roles[role]).toEqual({ preferred: [], isAnnounced: true })
   const worker = topologyOf({ ...shared, worker_app: app, worker_name: 'old1' })
@@ -121,7 +121,7 @@ test.each([
 })
 
 test.each(['client_reader', 'event_creator', 'federation_reader', 'frontend_proxy', 'synchrotron'])(
-  'synapse.app.%s is a generic worker',
+  'synapse.app.%s is a generic worker (W-05, W-06, W-07, W-09, W-11)',
   (app) => {
     expect(topologyOf({ ...SHARED, worker_app: `synapse.app.${app}`, worker_name: 'x' }).kind).toBe('generic_worker')
   },

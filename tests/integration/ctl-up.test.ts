@@ -196,7 +196,7 @@ test('a worker with a wrong file is given up with its line, and refuses to take 
   }
 })
 
-test('files that contradict each other, workers as main process and a main process as worker are refused before anything starts', () => {
+test('files that contradict each other, workers as main process and a main process as worker are refused before anything starts (W-18)', () => {
   write('workers/worker2.yaml', { worker_app: 'synapse.app.generic_worker', worker_name: 'worker1' })
   const twice = run('ganglion', 'up', '-c', 'homeserver.yaml', '-a', 'workers')
   expect(twice.status).toBe(78)

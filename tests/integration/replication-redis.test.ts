@@ -213,6 +213,29 @@ describe('Replication through Redis', () => {
     expect(typing).toEqual([row])
   })
 
+  it('two servers may share a Redis: neither hears the other (RP-13)', async () => {
+    const other = await createTestDatabase(inject('postgres'), `replication_${randomBytes(6).toString('hex')}`)
+    const ours = [await start('one'), await start('two')] as const
+    const theirs = [...'ab'].map(() =>
+      startReplicationProcess(other, 'one', { redis: { host: '127.0.0.1', port: redis.port } }, undefined, 'other.test'),
+    )
+    const [one, two] = ours
+    const [first, second] = await Promise.all(theirs)
+    try {
+      if (!first || !second) throw new Error('There are two')
+      const heard: ControlMessage[] = []
+      for (const process of [first, second]) process.transport.onControl((message) => heard.push(message))
+      one.transport.publishControl({ kind: 'member', instance: 'one' })
+      await Promise.all([one.write('ours'), first.write('theirs')])
+      await eventually(() => two.seen.length === 1 && second.seen.length === 1, 'each is told of its own row')
+      expect([one.seen, two.seen, first.seen, second.seen]).toEqual([['ours'], ['ours'], ['theirs'], ['theirs']])
+      expect(heard).toEqual([])
+    } finally {
+      await Promise.all([first?.stop(), second?.stop()])
+      await dropTestDatabase(other, other.database)
+    }
+  })
+
   it('Redis killed and back: nothing is missed, and no write waits for it (RP-12, N-05)', async () => {
     const [one, two] = [await start('one'), await start('two')]
     await one.write('before')

@@ -28,12 +28,13 @@ export interface ReplicationProcess {
   stop(): Promise<void>
 }
 
-/** Starts one; `secret` makes it sign its messages. */
+/** Starts one; `secret` makes it sign its messages, `serverName` belongs to another server than that of the others. */
 export async function startReplicationProcess(
   options: DatabaseOptions,
   name: string,
   choice: TransportChoice,
   secret?: string,
+  serverName = 'hs.test',
 ): Promise<ReplicationProcess> {
   const errors: unknown[] = []
   const onError = (error: unknown): unknown => errors.push(error)
@@ -50,9 +51,7 @@ export async function startReplicationProcess(
   const self = { instance: name, boot: `boot-${name}` }
   const deps = { database, options, hub, clock: systemClock, random: systemRandom, self, secret, onError }
   const transport =
-    choice === 'postgres'
-      ? new PostgresTransport(deps)
-      : new RedisTransport({ ...deps, settings: choice.redis, serverName: 'hs.test' })
+    choice === 'postgres' ? new PostgresTransport(deps) : new RedisTransport({ ...deps, settings: choice.redis, serverName })
   await transport.start()
   const committer = new LaneCommitter({ database, hub, stream: 'caches' })
   return {

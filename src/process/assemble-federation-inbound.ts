@@ -15,6 +15,7 @@ import { PduReader } from '../services/federation/inbound/pdu-reader.ts'
 import { RoomWork } from '../services/federation/inbound/room-work.ts'
 import { ThirdPartyInvites } from '../services/federation/inbound/third-party-invites.ts'
 import { ToDeviceReceiver } from '../services/federation/inbound/to-device-receiver.ts'
+import { RoomVersions } from '../services/federation/inbound/room-versions.ts'
 import { TransactionReceiver } from '../services/federation/inbound/transaction-receiver.ts'
 import type { ForeignEventsWriter } from '../services/events/foreign-events.ts'
 import type { RemoteMemberships } from '../services/federation/remote/remote-memberships.ts'
@@ -63,7 +64,8 @@ export function assembleFederationInbound(core: Core, deps: FederationInboundDep
   const { roomServers } = deps
   const logger = core.logger.child('federation.inbound')
   const reader = new PduReader({ keyRing: deps.federation.keyRing })
-  const { roomWork, outside, wake } = assembleRoomWork(core, deps, { reader, logger })
+  const roomVersions = new RoomVersions(database)
+  const { roomWork, outside, wake } = assembleRoomWork(core, deps, { reader, roomVersions, logger })
   const stopped = new AbortController()
   const edus = new EduReceiver({ handlers: makeEduHandlers(core, deps, stopped.signal), logger })
   return {
@@ -87,6 +89,7 @@ export function assembleFederationInbound(core: Core, deps: FederationInboundDep
       edus,
       outside,
       roomServers,
+      roomVersions,
       wake,
       background,
       clock,
@@ -102,11 +105,11 @@ type WakeRooms = (roomIds: readonly RoomId[]) => Promise<void>
 function assembleRoomWork(
   core: Core,
   deps: FederationInboundDeps,
-  tools: { readonly reader: PduReader; readonly logger: Logger },
+  tools: { readonly reader: PduReader; readonly roomVersions: RoomVersions; readonly logger: Logger },
 ) {
   const { database, clock, memberships, serverName, background, events } = core
   const { cluster, roomServers, remoteRooms: writer } = deps
-  const { reader, logger } = tools
+  const { reader, roomVersions, logger } = tools
   const outside = new OutsideEvents({ memberships, writer, serverName })
   const self = cluster.topology.instance
   const fetcher = new EventFetcher({ client: deps.federation.federationClient, reader })
@@ -116,6 +119,7 @@ function assembleRoomWork(
     completion: new EventCompletion({ database, writer, fetcher, events, roomServers, serverName, logger }),
     outside,
     roomServers,
+    roomVersions,
     clock,
     background,
     logger,

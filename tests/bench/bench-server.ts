@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { repositoryPath } from '../kit/environment.ts'
 import { baseConfig } from '../kit/base-config.ts'
+import { testAuthority } from '../kit/test-authority.ts'
 import { readUsage } from './processes.ts'
 import type { ProcessUsage } from './processes.ts'
 
@@ -46,7 +47,13 @@ export class BenchServer implements AsyncDisposable {
     const file = join(directory, 'homeserver.yaml')
     const config = {
       ...baseConfig(),
-      listeners: [{ port: 0, type: 'http', bind_addresses: ['127.0.0.1'], resources: [{ names: ['client', 'media'] }] }],
+      listeners: [
+        { port: 0, type: 'http', bind_addresses: ['127.0.0.1'], resources: [{ names: ['client', 'media', 'federation'] }] },
+      ],
+      federation_custom_ca_list: [(await testAuthority()).caPath],
+      ip_range_blacklist: [],
+      trusted_key_servers: [],
+      rc_federation: { window_size: 1000, sleep_limit: 1_000_000, reject_limit: 1_000_000, concurrent: 100 },
       database: { name: 'embedded', data_directory: join(directory, 'database') },
       media_store_path: join(directory, 'media'),
     }

@@ -31,12 +31,14 @@ export interface Load {
   readonly operationsMax?: number
   /** Operations that one call stands for, where the call's cost is to be divided (a message that wakes many). */
   readonly weight?: number
+  /** The work is done only when the processes rest again: that counts for the rate. */
+  readonly isDoneLater?: boolean
   /** Returns the latency where it is not that of the call itself. */
   operation(index: number): Promise<number | void>
 }
 
 const SETTLE_STEP_MS = 100
-const SETTLE_MAX_MS = 10_000
+const SETTLE_MAX_MS = 30_000
 /** Timers of an idle server and of PostgreSQL: less than this in a step is rest. */
 const IDLE_CPU_MS = 10
 
@@ -114,7 +116,7 @@ function summarize(parts: {
     concurrency: load.concurrency,
     operations,
     errors: result.errors.length,
-    perSecond: operations / (parts.elapsedMs / 1000),
+    perSecond: operations / ((parts.elapsedMs + (load.isDoneLater === true ? parts.lateMs : 0)) / 1000),
     p50Ms: percentile(sorted, 0.5),
     p95Ms: percentile(sorted, 0.95),
     p99Ms: percentile(sorted, 0.99),

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import type { BenchUser } from './bench-client.ts'
+import { inboundEvents, outboundEvents, remoteJoins } from './federation-scenarios.ts'
 import { inBatches, pickUser, registerMany, roomOf, timed } from './steps.ts'
 import type { Bench } from './steps.ts'
 import { parkedClients, seenLatency } from './sync-scenarios.ts'
@@ -29,6 +30,9 @@ export const SCENARIOS: Readonly<Record<string, (bench: Bench) => Promise<void>>
   toDevice,
   keys,
   media,
+  inbound: inboundEvents,
+  outbound: outboundEvents,
+  remoteJoin: remoteJoins,
 }
 
 async function login(bench: Bench): Promise<void> {

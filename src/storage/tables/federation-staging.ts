@@ -19,17 +19,18 @@ export interface StagedEventRow extends StagedEvent {
   readonly attempts: number
 }
 
-/** Reads how a transaction was answered; undefined where it was not. */
-export async function getTransactionResponse(
+/** Reads how a transaction was answered, null where it was not; and counts what is staged of the server, up to `stagedMax`. */
+export async function findTransaction(
   tx: Queryable,
-  key: { readonly origin: ServerName; readonly txnId: string },
-): Promise<string | undefined> {
-  const rows = await tx.query<{ response: string }>(
-    'get_transaction_response',
-    'SELECT response FROM federation_transactions WHERE origin = $1 AND txn_id = $2',
-    [key.origin, key.txnId],
+  key: { readonly origin: ServerName; readonly txnId: string; readonly stagedMax: number },
+): Promise<{ readonly response: string | null; readonly stagedCount: number }> {
+  const [row] = await tx.query<{ response: string | null; stagedCount: number }>(
+    'find_transaction',
+    `SELECT (SELECT response FROM federation_transactions WHERE origin = $1 AND txn_id = $2) AS response,
+       (SELECT count(*)::int FROM (SELECT FROM federation_staging WHERE origin = $1 LIMIT $3) AS staged) AS "stagedCount"`,
+    [key.origin, key.txnId, key.stagedMax],
   )
-  return rows[0]?.response
+  return row ?? { response: null, stagedCount: 0 }
 }
 
 /** Notes a transaction's answer, unless it has one. Returns the answer that counts. */
@@ -98,19 +99,6 @@ export async function getStagedRooms(
     [page.after, page.nowMs, page.limit],
   )
   return rows.map((row) => row.roomId)
-}
-
-/** Counts what is staged of one server, up to the limit. */
-export async function countStagedEvents(
-  tx: Queryable,
-  key: { readonly origin: ServerName; readonly limit: number },
-): Promise<number> {
-  const rows = await tx.query<{ count: number }>(
-    'count_staged_events',
-    'SELECT count(*)::int AS count FROM (SELECT FROM federation_staging WHERE origin = $1 LIMIT $2) AS staged',
-    [key.origin, key.limit],
-  )
-  return rows[0]?.count ?? 0
 }
 
 /** Deletes events that are done with. */

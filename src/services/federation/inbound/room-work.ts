@@ -2,7 +2,6 @@ import { eventFromStoredPdu } from '../../../protocol/events/parse-event.ts'
 import type { Pdu } from '../../../protocol/events/event.ts'
 import { serverNameOf } from '../../../protocol/ids.ts'
 import type { RoomId, ServerName } from '../../../protocol/ids.ts'
-import { getRoomVersion } from '../../../protocol/room-versions/room-versions.ts'
 import type { RoomVersion } from '../../../protocol/room-versions/room-version.ts'
 import { isConnectionLost } from '../../../storage/database.ts'
 import type { Database } from '../../../storage/database.ts'
@@ -14,7 +13,6 @@ import {
   purgeTransactions,
 } from '../../../storage/tables/federation-staging.ts'
 import type { StagedEventRow } from '../../../storage/tables/federation-staging.ts'
-import { getRoomVersionId } from '../../../storage/tables/outside-rooms.ts'
 import type { Background } from '../../../util/background.ts'
 import type { Clock } from '../../../util/clock.ts'
 import type { Logger } from '../../../util/logger.ts'
@@ -24,6 +22,7 @@ import { CompletionQueue } from './completion-queue.ts'
 import type { Staged } from './completion-queue.ts'
 import type { EventCompletion } from './event-completion.ts'
 import type { OutsideEvents } from './outside-events.ts'
+import type { RoomVersions } from './room-versions.ts'
 import { sortByPrevEvents } from './topological-order.ts'
 
 /** Staged events that are taken at once: one commit. */
@@ -53,6 +52,7 @@ export interface RoomWorkDeps {
   readonly completion: EventCompletion
   readonly outside: OutsideEvents
   readonly roomServers: RoomServers
+  readonly roomVersions: RoomVersions
   readonly clock: Clock
   readonly background: Background
   readonly logger: Logger
@@ -130,7 +130,7 @@ export class RoomWork {
 
   async #work(roomId: RoomId): Promise<void> {
     const turn = this.#rooms.get(roomId)
-    const roomVersion = await this.#getRoomVersion(roomId)
+    const roomVersion = await this.#deps.roomVersions.get(roomId)
     const { database, clock, isOwner } = this.#deps
     if (!turn || !roomVersion) return
     while (isOwner(roomId) && !this.#stopped.signal.aborted) {
@@ -138,13 +138,9 @@ export class RoomWork {
       const { inHand, fullOrigins } = this.#incomplete.stateOf(roomId)
       const rows = await getStagedEvents(database, { roomId, nowMs: clock.nowMs(), limit: BATCH_EVENTS, inHand, fullOrigins })
       if (rows.length > 0) await this.#takeBatch(roomId, roomVersion, rows)
-      else if (!turn.isDirty) return
+      // Who stages more says so.
+      if (rows.length < BATCH_EVENTS && !turn.isDirty) return
     }
-  }
-
-  async #getRoomVersion(roomId: RoomId): Promise<RoomVersion | undefined> {
-    const versionId = await getRoomVersionId(this.#deps.database, roomId)
-    return versionId === undefined ? undefined : getRoomVersion(versionId)
   }
 
   async #takeBatch(roomId: RoomId, roomVersion: RoomVersion, rows: readonly StagedEventRow[]): Promise<void> {
@@ -191,7 +187,7 @@ export class RoomWork {
   /** Fetches what one event needs and appends it, or lets it wait. */
   async #complete({ row, foreign }: Staged): Promise<void> {
     const { roomId, stagingId } = row
-    const roomVersion = await this.#getRoomVersion(roomId)
+    const roomVersion = await this.#deps.roomVersions.get(roomId)
     const { completion, database, isOwner, serverName } = this.#deps
     if (this.#stopped.signal.aborted || !roomVersion || !isOwner(roomId)) return
     const signal = AbortSignal.any([this.#stopped.signal, AbortSignal.timeout(COMPLETION_MS)])

@@ -1,20 +1,11 @@
-import { LRUCache } from 'lru-cache'
 import { MatrixError } from '../../../protocol/errors.ts'
 import { isRoomId } from '../../../protocol/ids.ts'
 import type { RoomId, ServerName } from '../../../protocol/ids.ts'
 import { isJsonObject } from '../../../protocol/json.ts'
 import type { JsonValue } from '../../../protocol/json.ts'
-import { getRoomVersion } from '../../../protocol/room-versions/room-versions.ts'
-import type { RoomVersion } from '../../../protocol/room-versions/room-version.ts'
 import type { Database } from '../../../storage/database.ts'
-import {
-  countStagedEvents,
-  getTransactionResponse,
-  insertStagedEvents,
-  insertTransaction,
-} from '../../../storage/tables/federation-staging.ts'
+import { findTransaction, insertStagedEvents, insertTransaction } from '../../../storage/tables/federation-staging.ts'
 import type { StagedEvent } from '../../../storage/tables/federation-staging.ts'
-import { getRoomVersionId } from '../../../storage/tables/outside-rooms.ts'
 import type { Background } from '../../../util/background.ts'
 import type { Clock } from '../../../util/clock.ts'
 import type { Logger } from '../../../util/logger.ts'
@@ -22,11 +13,11 @@ import type { RoomServers } from '../room-servers.ts'
 import type { EduReceiver } from './edu-receiver.ts'
 import type { OutsideEvents } from './outside-events.ts'
 import type { PduReader, PduReading } from './pdu-reader.ts'
+import type { RoomVersions } from './room-versions.ts'
 
 /** Staged events of one server, before it has to wait. */
 const STAGED_PER_ORIGIN_MAX = 20_000
 const RETRY_AFTER_MS = 10_000
-const ROOM_VERSIONS_MAX = 50_000
 
 /** What another server sends at once. */
 export interface IncomingTransaction {
@@ -45,6 +36,7 @@ export interface TransactionReceiverDeps {
   readonly edus: EduReceiver
   readonly outside: OutsideEvents
   readonly roomServers: RoomServers
+  readonly roomVersions: RoomVersions
   readonly wake: (roomIds: readonly RoomId[]) => Promise<void>
   readonly background: Background
   readonly clock: Clock
@@ -60,8 +52,6 @@ export interface TransactionReceiverDeps {
 export class TransactionReceiver {
   readonly #deps: TransactionReceiverDeps
   readonly #underWay = new Map<string, Promise<string>>()
-  /** A room's version never changes. */
-  readonly #versions = new LRUCache<RoomId, RoomVersion>({ max: ROOM_VERSIONS_MAX })
 
   constructor(deps: TransactionReceiverDeps) {
     this.#deps = deps
@@ -79,9 +69,16 @@ export class TransactionReceiver {
 
   async #receive({ origin, txnId, pdus, edus }: IncomingTransaction): Promise<string> {
     const { database, clock, wake, background } = this.#deps
-    const earlier = await getTransactionResponse(database, { origin, txnId })
-    if (earlier !== undefined) return earlier
-    await this.#assertHasSpace(origin)
+    const { response: earlier, stagedCount } = await findTransaction(database, {
+      origin,
+      txnId,
+      stagedMax: STAGED_PER_ORIGIN_MAX,
+    })
+    if (earlier !== null) return earlier
+    if (stagedCount >= STAGED_PER_ORIGIN_MAX) {
+      const extra = { retry_after_ms: RETRY_AFTER_MS }
+      throw new MatrixError('M_LIMIT_EXCEEDED', 'Too many of your events wait here', { extra })
+    }
     const [{ results, staged }] = await Promise.all([this.#readPdus(origin, pdus), this.#deps.edus.receive(origin, edus)])
     const response = JSON.stringify({ pdus: results })
     const receivedTsMs = clock.nowMs()
@@ -97,12 +94,6 @@ export class TransactionReceiver {
     return answer
   }
 
-  async #assertHasSpace(origin: ServerName): Promise<void> {
-    const count = await countStagedEvents(this.#deps.database, { origin, limit: STAGED_PER_ORIGIN_MAX })
-    if (count < STAGED_PER_ORIGIN_MAX) return
-    throw new MatrixError('M_LIMIT_EXCEEDED', 'Too many of your events wait here', { extra: { retry_after_ms: RETRY_AFTER_MS } })
-  }
-
   async #readPdus(
     origin: ServerName,
     pdus: readonly JsonValue[],
@@ -111,7 +102,7 @@ export class TransactionReceiver {
     const staged: StagedEvent[] = []
     const byRoom = Map.groupBy(pdus, roomIdOf)
     for (const [roomId, ofRoom] of byRoom) {
-      const roomVersion = roomId === undefined ? undefined : await this.#getRoomVersion(roomId)
+      const roomVersion = roomId === undefined ? undefined : await this.#deps.roomVersions.get(roomId)
       // Without the room's version not even the event's id is known.
       if (roomId === undefined || !roomVersion) continue
       const refusal = await this.#refusalOf(origin, roomId)
@@ -126,15 +117,6 @@ export class TransactionReceiver {
       }
     }
     return { results, staged }
-  }
-
-  async #getRoomVersion(roomId: RoomId): Promise<RoomVersion | undefined> {
-    const known = this.#versions.get(roomId)
-    if (known) return known
-    const versionId = await getRoomVersionId(this.#deps.database, roomId)
-    const roomVersion = versionId === undefined ? undefined : getRoomVersion(versionId)
-    if (roomVersion) this.#versions.set(roomId, roomVersion)
-    return roomVersion
   }
 
   async #refusalOf(origin: ServerName, roomId: RoomId): Promise<string | undefined> {

@@ -16,7 +16,7 @@ import {
 } from './client/account/account-data.ts'
 import { deleteProfileField, getProfileField, getUserProfile, setProfileField } from './client/account/profile.ts'
 import { deactivateAccount } from './client/account/account-deactivation.ts'
-import { getAccount3PIDs } from './client/account/administrative-contact.ts'
+import { THREEPID_ENDPOINTS } from './client/account/threepid-endpoints.ts'
 import { pingAppservice } from './client/appservice/appservice-ping.ts'
 import { updateAppserviceRoomDirectoryVisibility } from './client/appservice/appservice-room-directory.ts'
 import { deleteDevice, deleteDevices, getDevice, getDevices, updateDevice } from './client/account/device-management.ts'
@@ -190,7 +190,7 @@ export const ENDPOINTS: readonly Endpoint<ApiContext>[] = [
   changePassword,
   getPasswordPolicy,
   deactivateAccount,
-  getAccount3PIDs,
+  ...THREEPID_ENDPOINTS,
   requestOpenIdToken,
   getCapabilities,
   getDevices,

@@ -12,6 +12,9 @@ import { PasswordHasher } from '../services/accounts/password-hasher.ts'
 import { Passwords } from '../services/accounts/passwords.ts'
 import { Registration } from '../services/accounts/registration.ts'
 import type { OnRegistered, RegistrationOptions } from '../services/accounts/registration.ts'
+import type { Policy } from '../services/accounts/registration-flows.ts'
+import { Threepids } from '../services/accounts/threepids.ts'
+import type { OnThreepidRemoved } from '../services/accounts/threepids.ts'
 import { Sessions } from '../services/accounts/sessions.ts'
 import { SharedSecretRegistration } from '../services/accounts/shared-secret-registration.ts'
 import { Devices } from '../services/devices/devices.ts'
@@ -21,6 +24,7 @@ import { getCrossSigningKeys } from '../storage/tables/cross-signing.ts'
 import { upsertDeviceListChanges } from '../storage/tables/device-lists.ts'
 import { CacheInvalidation } from '../streams/cache-invalidation.ts'
 import type { Core } from './assemble-core.ts'
+import type { VerificationServices } from './assemble-verification.ts'
 
 /** Accounts, logins and devices. */
 export interface AccountServices {
@@ -31,6 +35,7 @@ export interface AccountServices {
   readonly sharedSecretRegistration: SharedSecretRegistration
   readonly interactiveAuth: InteractiveAuth
   readonly accounts: Accounts
+  readonly threepids: Threepids
   readonly openIdTokens: OpenIdTokens
   readonly devices: Devices
   readonly lastSeen: LastSeen
@@ -41,13 +46,18 @@ export interface AccountServices {
   readonly onRegistered: OnRegistered[]
   /** What becomes of a closed account, in this order: add to it while wiring. */
   readonly onDeactivated: OnDeactivated[]
+  /** What goes when an account loses an address: add to it while wiring. */
+  readonly onThreepidRemoved: OnThreepidRemoved[]
   /** Must run after the streams' heads were set and everything is wired. */
   start(): Promise<void>
   stop(): Promise<void>
 }
 
 /** Wires accounts and devices. */
-export function assembleAccounts(core: Core, deps: { readonly appservices: Appservices }): AccountServices {
+export function assembleAccounts(
+  core: Core,
+  deps: { readonly appservices: Appservices; readonly verification: VerificationServices },
+): AccountServices {
   const { config, database, clock, random, rateLimiter, serverName, background } = core
   const { registration: options, ratelimits } = config
   const { passwordConfig } = options
@@ -80,6 +90,8 @@ export function assembleAccounts(core: Core, deps: { readonly appservices: Appse
     interactiveAuth,
     onRegistered,
     reserved: deps.appservices,
+    validation: deps.verification.threepidValidation,
+    captchas: deps.verification.captchas,
     options: registrationOptions(config, serverName),
   })
   const passwordPolicy = passwordConfig.policy
@@ -100,6 +112,7 @@ export function assembleAccounts(core: Core, deps: { readonly appservices: Appse
     registration,
     interactiveAuth,
     accounts,
+    ...assembleThreepids(core, deps.verification),
     onRegistered,
     onDeactivated,
     sharedSecretRegistration: new SharedSecretRegistration({
@@ -113,6 +126,17 @@ export function assembleAccounts(core: Core, deps: { readonly appservices: Appse
     start: () => accounts.start(),
     stop: () => lastSeen.flush(),
   }
+}
+
+/** E-mail addresses and phone numbers of accounts. */
+function assembleThreepids(
+  { config, database, clock }: Core,
+  { threepidValidation: validation, identityServers }: VerificationServices,
+): Pick<AccountServices, 'threepids' | 'onThreepidRemoved'> {
+  const onThreepidRemoved: OnThreepidRemoved[] = []
+  const mayChange = config.registration.enable3pidChanges
+  const threepids = new Threepids({ database, clock, validation, identityServers, mayChange, onRemoved: onThreepidRemoved })
+  return { threepids, onThreepidRemoved }
 }
 
 /** Devices and their tokens. */
@@ -153,13 +177,19 @@ function loginOptions({ registration, ratelimits }: Config): LoginOptions {
   }
 }
 
-function registrationOptions({ registration, ratelimits, server }: Config, serverName: ServerName): RegistrationOptions {
+function registrationOptions(config: Config, serverName: ServerName): RegistrationOptions {
+  const { registration, ratelimits, server, limits } = config
   return {
     serverName,
     isEnabled: registration.enableRegistration,
-    requiresToken: registration.registrationRequiresToken,
-    policy: policyOf(registration.userConsent, server.publicBaseUrl),
-    requiresThreepid: registration.registrationsRequire3pid.length > 0,
+    flows: {
+      requiresToken: registration.registrationRequiresToken,
+      tokenBypassesThreepids: registration.enableRegistrationToken3pidBypass,
+      policy: policyOf(registration.userConsent, server.publicBaseUrl),
+      requiredMedia: registration.registrationsRequire3pid,
+      isMsisdnDisabled: registration.disableMsisdnRegistration,
+      recaptchaKey: limits.enableRegistrationCaptcha ? limits.recaptchaPublicKey : undefined,
+    },
     allowsGuests: registration.allowGuestAccess,
     inhibitsUserInUseError: registration.inhibitUserInUseError,
     allowsUnderscore: registration.allowUnderscorePrefixedLocalpart,
@@ -169,7 +199,7 @@ function registrationOptions({ registration, ratelimits, server }: Config, serve
 }
 
 /** The policy to agree to, at the address where Synapse has it. */
-function policyOf(consent: Config['registration']['userConsent'], publicBaseUrl: string): RegistrationOptions['policy'] {
+function policyOf(consent: Config['registration']['userConsent'], publicBaseUrl: string): Policy | undefined {
   const { version, policyName: name, requireAtRegistration } = consent
   if (!requireAtRegistration || version === undefined) return undefined
   return { version, name, url: `${publicBaseUrl}_matrix/consent?v=${encodeURIComponent(version)}` }

@@ -37,6 +37,7 @@ import { assembleSlidingSync } from './assemble-sliding-sync.ts'
 import { assembleSync } from './assemble-sync.ts'
 import { assembleUserData } from './assemble-user-data.ts'
 import type { Observed } from './metrics.ts'
+import { assembleVerification } from './assemble-verification.ts'
 import { assembleReports, observe } from './process-report.ts'
 import type { UserDataServices } from './assemble-user-data.ts'
 
@@ -96,6 +97,7 @@ export function assemble(deps: {
       await background.drain()
       await services.pushSending.stop()
       await services.asServices.stop()
+      await services.verification.stop()
       await federation.stop()
       await rooms.drain()
       await cluster.stop()
@@ -112,6 +114,7 @@ function makeContext(core: Core, services: ReturnType<typeof assembleServices>):
     sync: services.sync,
     slidingSync: services.slidingSync,
     ...services.accounts,
+    ...services.verification,
     ...services.asServices,
     ...services.encryption,
     ...services.userData,
@@ -157,7 +160,8 @@ function linkAccounts(
 /** Every service, each with what it needs of the others. */
 function assembleServices(core: Core, cluster: Cluster) {
   const appservices = assembleAppserviceRegistry(core)
-  const accounts = assembleAccounts(core, { appservices })
+  const verification = assembleVerification(core)
+  const accounts = assembleAccounts(core, { appservices, verification })
   const federation = assembleFederation(core, { caches: accounts.caches, cluster })
   const encryption = assembleEncryption(core, accounts, { requests: federation.federationClient })
   const media = assembleMedia(core, federation)
@@ -177,7 +181,7 @@ function assembleServices(core: Core, cluster: Cluster) {
     presence: ephemeral.presence,
     cluster,
   })
-  const local = { accounts, federation, encryption, media, userData, ephemeral, push, rooms, directory, reading }
+  const local = { verification, accounts, federation, encryption, media, userData, ephemeral, push, rooms, directory, reading }
   const erasedUsers = linkAccounts(core, local)
   const federationReads = assembleFederationReads(core, { directory, erasedUsers, keyQuery: encryption.keyQuery })
   const { roomServers } = federationReads

@@ -20,7 +20,7 @@ test('who makes an account agrees to the policy first', async () => {
   const ask = (auth?: unknown): Promise<Asked> =>
     client.request<Asked>('POST', REGISTER, { body: { username: 'alice', password: 'secret', auth }, expect: [401] })
   const { session, flows, params } = await ask()
-  expect(flows).toEqual([{ stages: ['m.login.dummy', 'm.login.terms'] }])
+  expect(flows).toEqual([{ stages: ['m.login.terms', 'm.login.dummy'] }])
   expect(params).toEqual({
     'm.login.terms': {
       policies: {
@@ -31,8 +31,8 @@ test('who makes an account agrees to the policy first', async () => {
       },
     },
   })
-  expect((await ask({ type: 'm.login.dummy', session })).completed).toEqual(['m.login.dummy'])
-  const body = { username: 'alice', password: 'secret', auth: { type: 'm.login.terms', session } }
+  expect((await ask({ type: 'm.login.terms', session })).completed).toEqual(['m.login.terms'])
+  const body = { username: 'alice', password: 'secret', auth: { type: 'm.login.dummy', session } }
   expect(await client.request('POST', REGISTER, { body })).toMatchObject({ user_id: '@alice:test.example' })
 })
 

@@ -639,6 +639,36 @@ CREATE TABLE user_directory (
   display_name text,
   avatar_url text,
   search_text text NOT NULL
+CREATE TABLE stream_times (
+  sampled_ts_ms bigint NOT NULL,
+  position bigint NOT NULL
+);
+
+CREATE TABLE threepid_bindings (
+  user_id text NOT NULL,
+  medium text NOT NULL,
+  address text NOT NULL,
+  id_server text NOT NULL
+);
+
+CREATE TABLE threepid_sessions (
+  session_id text NOT NULL,
+  medium text NOT NULL,
+  address text NOT NULL,
+  client_secret text NOT NULL,
+  purpose text NOT NULL,
+  last_send_attempt bigint NOT NULL DEFAULT '-1'::integer,
+  validated_ts_ms bigint,
+  expires_ts_ms bigint NOT NULL
+);
+
+CREATE TABLE threepid_tokens (
+  token_hash bytea NOT NULL,
+  session_id text NOT NULL,
+  next_link text,
+  expires_ts_ms bigint NOT NULL
+);
+
 );
 
 CREATE TABLE user_directory_public_rooms (
@@ -888,6 +918,16 @@ CREATE UNIQUE INDEX account_data_pkey ON public.account_data USING btree (user_i
 CREATE INDEX account_data_position ON public.account_data USING btree ("position");
 
 CREATE INDEX account_data_user_position ON public.account_data USING btree (user_id, "position");
+
+ALTER TABLE stream_times ADD PRIMARY KEY (sampled_ts_ms);
+
+ALTER TABLE threepid_bindings ADD PRIMARY KEY (user_id, medium, address, id_server);
+
+ALTER TABLE threepid_sessions ADD PRIMARY KEY (session_id);
+
+ALTER TABLE threepid_tokens ADD FOREIGN KEY (session_id) REFERENCES threepid_sessions(session_id) ON DELETE CASCADE;
+
+ALTER TABLE threepid_tokens ADD PRIMARY KEY (token_hash);
 
 CREATE UNIQUE INDEX appservice_published_rooms_pkey ON public.appservice_published_rooms USING btree (appservice_id, network_id, room_id);
 
@@ -1198,6 +1238,20 @@ CREATE SEQUENCE nids INCREMENT 256 CACHE 1;
 CREATE SEQUENCE one_time_key_upload INCREMENT 1 CACHE 1;
 
 CREATE SEQUENCE push_queue_seq_seq INCREMENT 1 CACHE 1;
+
+CREATE UNIQUE INDEX stream_times_pkey ON public.stream_times USING btree (sampled_ts_ms);
+
+CREATE UNIQUE INDEX threepid_bindings_pkey ON public.threepid_bindings USING btree (user_id, medium, address, id_server);
+
+CREATE INDEX threepid_sessions_expires ON public.threepid_sessions USING btree (expires_ts_ms);
+
+CREATE UNIQUE INDEX threepid_sessions_open ON public.threepid_sessions USING btree (medium, address, client_secret, purpose) WHERE (validated_ts_ms IS NULL);
+
+CREATE UNIQUE INDEX threepid_sessions_pkey ON public.threepid_sessions USING btree (session_id);
+
+CREATE UNIQUE INDEX threepid_tokens_pkey ON public.threepid_tokens USING btree (token_hash);
+
+CREATE INDEX threepid_tokens_session ON public.threepid_tokens USING btree (session_id);
 
 CREATE SEQUENCE pushers_pusher_id_seq INCREMENT 1 CACHE 1;
 

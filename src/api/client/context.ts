@@ -8,6 +8,8 @@ import type { Registration } from '../../services/accounts/registration.ts'
 import type { Authenticator } from '../../services/accounts/requester.ts'
 import type { Sessions } from '../../services/accounts/sessions.ts'
 import type { SharedSecretRegistration } from '../../services/accounts/shared-secret-registration.ts'
+import type { ThreepidValidation } from '../../services/accounts/threepid-validation.ts'
+import type { Threepids } from '../../services/accounts/threepids.ts'
 import type { AppserviceAccounts } from '../../services/appservices/appservice-accounts.ts'
 import type { AppserviceQueries } from '../../services/appservices/appservice-queries.ts'
 import type { Devices } from '../../services/devices/devices.ts'
@@ -64,6 +66,7 @@ import type { TopologyReader } from '../replication/process-status.ts'
 /** The services that client endpoints may call; process/assemble.ts makes it. */
 export interface ClientContext extends KeysContext {
   readonly config: Config
+import type { TemplateRenderer } from '../../templates/template-renderer.ts'
   readonly topology: Pick<TopologyReader, 'read'>
   readonly sync: SyncService
   readonly slidingSync: SlidingSyncService
@@ -83,6 +86,9 @@ export interface ClientContext extends KeysContext {
   readonly deviceKeys: DeviceKeyStore
   readonly keyQuery: KeyQuery
   readonly deviceLists: DeviceLists
+  readonly threepids: Threepids
+  readonly threepidValidation: ThreepidValidation
+  readonly templates: TemplateRenderer
   readonly crossSigning: CrossSigning
   readonly signatureUpload: SignatureUpload
   readonly keyBackups: KeyBackups

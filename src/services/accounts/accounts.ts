@@ -6,12 +6,14 @@ import { deleteLoginTokens } from '../../storage/tables/access-tokens.ts'
 import { getSightsOfUser } from '../../storage/tables/devices.ts'
 import type { SightRow } from '../../storage/tables/devices.ts'
 import { deleteOpenIdTokens } from '../../storage/tables/openid-tokens.ts'
+import { deleteThreepidSessions } from '../../storage/tables/threepid-sessions.ts'
 import {
   deactivateUser,
   deletePendingDeactivation,
   getPendingDeactivations,
   getThreepids,
   getUser,
+  getUserIdByThreepid,
   insertPendingDeactivation,
   updatePasswordHash,
   updateUserFlags,
@@ -25,6 +27,7 @@ import { checkPassword } from './password-policy.ts'
 import type { PasswordPolicy } from './password-policy.ts'
 import type { Passwords } from './passwords.ts'
 import type { Requester } from './requester.ts'
+import type { ProvenThreepid } from './threepid-validation.ts'
 import type { Sessions } from './sessions.ts'
 
 const SIGHTS_MAX = 1000
@@ -89,6 +92,25 @@ export class Accounts {
       Promise.all([updatePasswordHash(tx, userId, passwordHash), deleteLoginTokens(tx, userId)])
     if (options.logoutDevices) await this.#sessions.logoutAll(userId, { except: requester, alongside: write })
     else await this.#database.transaction('change_password', write)
+  }
+
+  /**
+   * Sets the password of who has proven an address of the account and not the old password. Throws M_THREEPID_NOT_FOUND,
+   * M_WEAK_PASSWORD.
+   */
+  async resetPassword(proven: ProvenThreepid, password: string, options: { logoutDevices: boolean }): Promise<void> {
+    checkPassword(password, this.#passwordPolicy)
+    const userId = await getUserIdByThreepid(this.#database, proven)
+    if (userId === undefined) throw new MatrixError('M_THREEPID_NOT_FOUND', 'No account has this address')
+    const passwordHash = await this.#passwords.hash(password)
+    const write = (tx: Queryable): Promise<unknown> =>
+      Promise.all([
+        updatePasswordHash(tx, userId, passwordHash),
+        deleteLoginTokens(tx, userId),
+        deleteThreepidSessions(tx, [proven.sid]),
+      ])
+    if (options.logoutDevices) await this.#sessions.logoutAll(userId, { alongside: write })
+    else await this.#database.transaction('reset_password', write)
   }
 
   /**

@@ -4,6 +4,7 @@ import { parseUserId, serverNameOf } from '../../protocol/ids.ts'
 import type { ServerName } from '../../protocol/ids.ts'
 import { isJsonObject } from '../../protocol/json.ts'
 import type { JsonObject } from '../../protocol/json.ts'
+import { parsePhoneNumber } from '../../protocol/third-party-ids.ts'
 import type { Database } from '../../storage/database.ts'
 import { getUserIdByThreepid, getUsersIgnoringCase } from '../../storage/tables/users.ts'
 import type { UserRow } from '../../storage/tables/users.ts'
@@ -73,10 +74,9 @@ export class Passwords {
         return getUserIdByThreepid(this.#database, { medium, address: medium === 'email' ? address.toLowerCase() : address })
       }
       case 'm.id.phone': {
-        // Only a number that is written in full can be looked up: national ones need a numbering plan that we do not have.
         const phone = requireText(identifier, identifier['phone'] === undefined ? 'number' : 'phone')
-        requireText(identifier, 'country')
-        return getUserIdByThreepid(this.#database, { medium: 'msisdn', address: phone.replace(/[^0-9]/g, '') })
+        const address = parsePhoneNumber(requireText(identifier, 'country'), phone)
+        return getUserIdByThreepid(this.#database, { medium: 'msisdn', address })
       }
       default:
         throw new MatrixError('M_UNKNOWN', 'Unknown login identifier type', { status: 400 })

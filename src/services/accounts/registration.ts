@@ -10,33 +10,31 @@ import {
   returnRegistrationToken,
   useRegistrationToken,
 } from '../../storage/tables/registration-tokens.ts'
+import { deleteThreepidSessions } from '../../storage/tables/threepid-sessions.ts'
 import { finishUiAuthSession } from '../../storage/tables/ui-auth.ts'
-import { getUser, getUsersIgnoringCase, insertUser } from '../../storage/tables/users.ts'
+import { getUser, getUserIdByThreepid, getUsersIgnoringCase, insertThreepids, insertUser } from '../../storage/tables/users.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { Random } from '../../util/random.ts'
 import type { Confirmation, InteractiveAuth } from './interactive-auth.ts'
 import { checkPassword } from './password-policy.ts'
 import type { PasswordPolicy } from './password-policy.ts'
 import type { Passwords } from './passwords.ts'
+import { assertAnyFlow, REGISTRATION_TOKEN_STAGE, RegistrationFlows, TERMS_STAGE } from './registration-flows.ts'
+import type { CaptchaVerifier, RegistrationFlowOptions } from './registration-flows.ts'
 import type { DeviceRequest, Session, Sessions } from './sessions.ts'
+import { provenIn } from './threepid-validation.ts'
+import type { ProvenThreepid, ThreepidValidation } from './threepid-validation.ts'
 
 const TOKEN_CHARS_MAX = 64
 const GENERATED_LOCALPART_LETTERS = 12
 /** Guests have numbers for names, which nobody else may have. */
 const GUEST_LOCALPART_DIGITS = 15
 const NUMERIC = /^[0-9]+$/
-const REGISTRATION_TOKEN_STAGE = 'm.login.registration_token'
-const DUMMY_STAGE = 'm.login.dummy'
-const TERMS_STAGE = 'm.login.terms'
 
 export interface RegistrationOptions {
   readonly serverName: ServerName
   readonly isEnabled: boolean
-  readonly requiresToken: boolean
-  /** What people must agree to (option `user_consent.require_at_registration`). */
-  readonly policy: { readonly version: string; readonly name: string; readonly url: string } | undefined
-  /** Option `registrations_require_3pid`: what can not be verified here keeps registration closed. */
-  readonly requiresThreepid: boolean
+  readonly flows: RegistrationFlowOptions
   readonly allowsGuests: boolean
   readonly inhibitsUserInUseError: boolean
   readonly allowsUnderscore: boolean
@@ -50,6 +48,10 @@ export interface NewAccount {
   /** The name to show; undefined for guests and application services. */
   readonly displayName: string | undefined
   readonly isGuest: boolean
+  /** The policy that was agreed to. */
+  readonly agreedVersion: string | undefined
+  /** The addresses that it has from the beginning. */
+  readonly threepids: readonly { readonly medium: string; readonly address: string }[]
 }
 /** Runs when an account has been made, before the client is told. */
 export type OnRegistered = (account: NewAccount) => Promise<void>
@@ -102,6 +104,8 @@ export class Registration {
   readonly #options: RegistrationOptions
   readonly #onRegistered: readonly OnRegistered[]
   readonly #reserved: ReservedUsers
+  readonly #validation: ThreepidValidation
+  readonly #flows: RegistrationFlows
 
   constructor(deps: {
     database: Database
@@ -115,6 +119,8 @@ export class Registration {
     /** Read at each registration: `assemble` may add to the list after this is made. They run one after the other. */
     onRegistered: readonly OnRegistered[]
     reserved: ReservedUsers
+    validation: ThreepidValidation
+    captchas: CaptchaVerifier | undefined
   }) {
     this.#database = deps.database
     this.#clock = deps.clock
@@ -126,6 +132,13 @@ export class Registration {
     this.#options = deps.options
     this.#onRegistered = deps.onRegistered
     this.#reserved = deps.reserved
+    this.#validation = deps.validation
+    this.#flows = new RegistrationFlows({
+      options: deps.options.flows,
+      validation: deps.validation,
+      captchas: deps.captchas,
+      checkToken: (auth) => this.#checkToken(auth),
+    })
   }
 
   /** Checks whether a name is free. Throws M_FORBIDDEN, M_INVALID_USERNAME, M_USER_IN_USE, M_LIMIT_EXCEEDED. */
@@ -141,8 +154,8 @@ export class Registration {
    * `checkAvailable`.
    */
   async register(request: RegisterRequest): Promise<Registered> {
-    if (!this.#options.isEnabled || this.#options.requiresThreepid)
-      throw new MatrixError('M_FORBIDDEN', 'Registration has been disabled')
+    if (!this.#options.isEnabled) throw new MatrixError('M_FORBIDDEN', 'Registration has been disabled')
+    assertAnyFlow(this.#flows.flows)
     await this.#rateLimiter.check(`registration:${request.remoteAddress}`, this.#options.limits.registration)
     if (request.password !== undefined) checkPassword(request.password, this.#options.passwordPolicy)
     const wanted = request.username === undefined ? undefined : this.#checkName(request.username)
@@ -154,6 +167,7 @@ export class Registration {
     if (request.password === undefined) throw new MatrixError('M_MISSING_PARAM', 'Missing parameter: password')
     const userId = wanted ?? makeUserId(this.#random.letters(GENERATED_LOCALPART_LETTERS).toLowerCase(), this.#options.serverName)
     await this.#checkFree(userId)
+    const threepids = await this.#checkThreepids(confirmation)
     await this.#rateLimiter.consume(`registration:${request.remoteAddress}`, this.#options.limits.registration)
     const passwordHash = await this.#passwords.hash(request.password)
     return this.#withRegistrationToken(confirmation, () =>
@@ -166,8 +180,20 @@ export class Registration {
         userType: undefined,
         device: request.inhibitsLogin ? undefined : request.device,
         confirmation,
+        threepids,
       }),
     )
+  }
+
+  /** The addresses that the client has proven. Throws M_THREEPID_DENIED, M_THREEPID_IN_USE. */
+  async #checkThreepids({ completed }: Confirmation): Promise<ProvenThreepid[]> {
+    const threepids = provenIn(completed)
+    for (const threepid of threepids) {
+      this.#validation.assertAllowed(threepid)
+      if ((await getUserIdByThreepid(this.#database, threepid)) !== undefined)
+        throw new MatrixError('M_THREEPID_IN_USE', 'An account has this address already')
+    }
+    return threepids
   }
 
   /** Answers a retry: the account is there, only the client never learned of it. */
@@ -178,20 +204,14 @@ export class Registration {
   }
 
   #confirm(request: RegisterRequest): Promise<Confirmation> {
-    const { policy } = this.#options
-    const stage = this.#options.requiresToken ? REGISTRATION_TOKEN_STAGE : DUMMY_STAGE
+    const { flows, params, checks } = this.#flows
     return this.#interactiveAuth.confirm({
       method: request.method,
       path: request.path,
       userId: undefined,
-      flows: [policy ? [stage, TERMS_STAGE] : [stage]],
-      ...(policy && { params: { [TERMS_STAGE]: termsParams(policy) } }),
-      checks: {
-        [DUMMY_STAGE]: () => Promise.resolve(true),
-        [REGISTRATION_TOKEN_STAGE]: (auth) => this.#checkToken(auth),
-        // Submitting the stage is the agreement.
-        ...(policy && { [TERMS_STAGE]: () => Promise.resolve(policy.version) }),
-      },
+      flows,
+      params,
+      checks,
       auth: request.auth,
     })
   }
@@ -268,10 +288,20 @@ export class Registration {
     device: DeviceRequest | undefined
     appserviceId?: string | undefined
     confirmation?: Confirmation
+    threepids?: readonly ProvenThreepid[]
   }): Promise<Registered> {
-    const { userId, passwordHash, isAdmin, isGuest, userType, device, appserviceId, confirmation } = account
+    const { userId, passwordHash, isAdmin, isGuest, userType, device, appserviceId, confirmation, threepids = [] } = account
     const row = { userId, passwordHash, createdTsMs: this.#clock.nowMs(), isAdmin, isGuest, userType, appserviceId }
-    const write = (tx: Queryable): Promise<unknown> => Promise.all([insertUser(tx, row), finish(tx, userId, confirmation)])
+    const write = (tx: Queryable): Promise<unknown> =>
+      Promise.all([
+        insertUser(tx, row),
+        finish(tx, userId, confirmation),
+        insertThreepids(tx, userId, threepids, row.createdTsMs),
+        deleteThreepidSessions(
+          tx,
+          threepids.map(({ sid }) => sid),
+        ),
+      ])
     let session: Session | undefined
     try {
       if (device) session = await this.#sessions.create(userId, device, write)
@@ -280,7 +310,10 @@ export class Registration {
       if (isUniqueViolation(error)) throw new MatrixError('M_USER_IN_USE', 'User ID already taken', { cause: error })
       throw error
     }
-    for (const onRegistered of this.#onRegistered) await onRegistered({ userId, displayName: account.displayName, isGuest })
+    const agreed = confirmation?.completed[TERMS_STAGE]
+    const agreedVersion = typeof agreed === 'string' ? agreed : undefined
+    const { displayName } = account
+    for (const onRegistered of this.#onRegistered) await onRegistered({ userId, displayName, isGuest, agreedVersion, threepids })
     return { userId, session }
   }
 
@@ -314,11 +347,6 @@ async function finish(tx: Queryable, userId: UserId, confirmation: Confirmation 
     completed: confirmation.completed,
     notes: { registered_user_id: userId },
   })
-}
-
-/** Spec: client-server-api § Terms of service at registration. */
-function termsParams({ version, name, url }: NonNullable<RegistrationOptions['policy']>): JsonObject {
-  return { policies: { privacy_policy: { version, en: { name, url } } } }
 }
 
 function isTokenShape(token: string): boolean {

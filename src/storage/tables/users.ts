@@ -148,6 +148,43 @@ export async function getUserIdByThreepid(
   return rows[0]?.userId
 }
 
+/** Adds addresses to an account, or tells its own once more. Fails with a unique violation where one belongs to another account. */
+export async function insertThreepids(
+  tx: Queryable,
+  userId: UserId,
+  threepids: readonly { readonly medium: string; readonly address: string; readonly validatedTsMs: number }[],
+  nowMs: number,
+): Promise<void> {
+  if (threepids.length === 0) return
+  await tx.query(
+    'insert_threepids',
+    `INSERT INTO user_threepids (user_id, medium, address, validated_ts_ms, added_ts_ms)
+     SELECT $1, medium, address, validated_ts_ms, $5 FROM unnest($2::text[], $3::text[], $4::bigint[])
+              AS n(medium, address, validated_ts_ms)
+      WHERE NOT EXISTS (SELECT FROM user_threepids o WHERE o.medium = n.medium AND o.address = n.address AND o.user_id = $1)`,
+    [
+      userId,
+      threepids.map(({ medium }) => medium),
+      threepids.map(({ address }) => address),
+      threepids.map(({ validatedTsMs }) => validatedTsMs),
+      nowMs,
+    ],
+  )
+}
+
+/** Takes an address away from an account. Idempotent. */
+export async function deleteThreepid(
+  tx: Queryable,
+  userId: UserId,
+  threepid: { medium: string; address: string },
+): Promise<void> {
+  await tx.query('delete_threepid', 'DELETE FROM user_threepids WHERE user_id = $1 AND medium = $2 AND address = $3', [
+    userId,
+    threepid.medium,
+    threepid.address,
+  ])
+}
+
 /** Notes that an account's rooms and data are still to be dealt with. */
 export async function insertPendingDeactivation(tx: Queryable, user: { userId: UserId; isErased: boolean }): Promise<void> {
   await tx.query(

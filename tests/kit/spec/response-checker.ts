@@ -110,6 +110,8 @@ export class ResponseChecker {
     operation: SpecOperation | undefined,
     documented: SpecObject | undefined,
   ): string | undefined {
+    // Pages for people are not the specification's.
+    if (operation === undefined && response.contentType?.startsWith('text/html')) return undefined
     const body = parseJsonBody(response)
     if ('problem' in body) return body.problem
     const value = body.value

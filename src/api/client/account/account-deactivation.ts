@@ -1,5 +1,6 @@
 import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
+import { unbindResult } from './administrative-contact.ts'
 
 /** Closes the requester's account for good, after confirmation. Spec: account_deactivation.yaml. */
 export const deactivateAccount = clientEndpoint({
@@ -16,8 +17,8 @@ export const deactivateAccount = clientEndpoint({
   isBodyOptional: true,
   async handler({ body, requester, request }, context) {
     await context.interactiveAuth.requireOwner(requester, { method: request.method, url: request.url, auth: body.auth })
+    const isUnbound = await context.threepids.unbindAll(requester.userId)
     await context.accounts.deactivate(requester.userId, { isErased: body.erase ?? false })
-    // We bind nothing on identity servers, so nothing is left bound there.
-    return { id_server_unbind_result: 'success' }
+    return unbindResult(isUnbound)
   },
 })

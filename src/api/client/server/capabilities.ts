@@ -27,8 +27,7 @@ function describeCapabilities(config: Config, requester: Requester): Record<stri
     'm.profile_fields': { enabled: true, ...(frozenFields.length > 0 ? { disallowed: frozenFields } : {}) },
     'm.set_displayname': { enabled: enableSetDisplayname },
     'm.set_avatar_url': { enabled: enableSetAvatarUrl },
-    // Nothing can verify an address yet.
-    'm.3pid_changes': { enabled: false },
+    'm.3pid_changes': { enabled: config.registration.enable3pidChanges },
     'm.get_login_token': { enabled: loginViaExistingSession.enabled && !requester.isGuest },
     'm.forget_forced_upon_leave': { enabled: config.rooms.forgetRoomsOnLeave },
     ...(requester.isAdmin ? { 'm.account_moderation': { suspend: true, lock: true } } : {}),

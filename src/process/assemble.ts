@@ -36,8 +36,8 @@ import { assembleRooms } from './assemble-rooms.ts'
 import { assembleSlidingSync } from './assemble-sliding-sync.ts'
 import { assembleSync } from './assemble-sync.ts'
 import { assembleUserData } from './assemble-user-data.ts'
-import type { Observed } from './metrics.ts'
 import { assembleVerification } from './assemble-verification.ts'
+import type { Observed } from './metrics.ts'
 import { assembleReports, observe } from './process-report.ts'
 import type { UserDataServices } from './assemble-user-data.ts'
 
@@ -96,8 +96,8 @@ export function assemble(deps: {
       await accounts.stop()
       await background.drain()
       await services.pushSending.stop()
-      await services.asServices.stop()
       await services.verification.stop()
+      await services.asServices.stop()
       await federation.stop()
       await rooms.drain()
       await cluster.stop()
@@ -113,8 +113,8 @@ function makeContext(core: Core, services: ReturnType<typeof assembleServices>):
   return {
     sync: services.sync,
     slidingSync: services.slidingSync,
-    ...services.accounts,
     ...services.verification,
+    ...services.accounts,
     ...services.asServices,
     ...services.encryption,
     ...services.userData,

@@ -615,30 +615,6 @@ CREATE TABLE stream_def (
   map_version integer NOT NULL DEFAULT 1
 );
 
-CREATE TABLE to_device_transactions (
-  user_id text NOT NULL,
-  sender_device text NOT NULL,
-  txn_id text NOT NULL,
-  event_type text NOT NULL,
-  created_ts_ms bigint NOT NULL
-);
-
-CREATE TABLE ui_auth_sessions (
-  session_id text NOT NULL,
-  created_ts_ms bigint NOT NULL,
-  expires_ts_ms bigint NOT NULL,
-  method text NOT NULL,
-  path text NOT NULL,
-  user_id text,
-  completed jsonb NOT NULL DEFAULT '{}'::jsonb,
-  notes jsonb NOT NULL DEFAULT '{}'::jsonb
-);
-
-CREATE TABLE user_directory (
-  user_id text NOT NULL,
-  display_name text,
-  avatar_url text,
-  search_text text NOT NULL
 CREATE TABLE stream_times (
   sampled_ts_ms bigint NOT NULL,
   position bigint NOT NULL
@@ -669,6 +645,30 @@ CREATE TABLE threepid_tokens (
   expires_ts_ms bigint NOT NULL
 );
 
+CREATE TABLE to_device_transactions (
+  user_id text NOT NULL,
+  sender_device text NOT NULL,
+  txn_id text NOT NULL,
+  event_type text NOT NULL,
+  created_ts_ms bigint NOT NULL
+);
+
+CREATE TABLE ui_auth_sessions (
+  session_id text NOT NULL,
+  created_ts_ms bigint NOT NULL,
+  expires_ts_ms bigint NOT NULL,
+  method text NOT NULL,
+  path text NOT NULL,
+  user_id text,
+  completed jsonb NOT NULL DEFAULT '{}'::jsonb,
+  notes jsonb NOT NULL DEFAULT '{}'::jsonb
+);
+
+CREATE TABLE user_directory (
+  user_id text NOT NULL,
+  display_name text,
+  avatar_url text,
+  search_text text NOT NULL
 );
 
 CREATE TABLE user_directory_public_rooms (
@@ -889,6 +889,16 @@ ALTER TABLE stream_def ADD PRIMARY KEY (stream);
 
 ALTER TABLE stream_def ADD UNIQUE (name);
 
+ALTER TABLE stream_times ADD PRIMARY KEY (sampled_ts_ms);
+
+ALTER TABLE threepid_bindings ADD PRIMARY KEY (user_id, medium, address, id_server);
+
+ALTER TABLE threepid_sessions ADD PRIMARY KEY (session_id);
+
+ALTER TABLE threepid_tokens ADD FOREIGN KEY (session_id) REFERENCES threepid_sessions(session_id) ON DELETE CASCADE;
+
+ALTER TABLE threepid_tokens ADD PRIMARY KEY (token_hash);
+
 ALTER TABLE to_device_transactions ADD PRIMARY KEY (user_id, sender_device, txn_id, event_type);
 
 ALTER TABLE ui_auth_sessions ADD PRIMARY KEY (session_id);
@@ -918,16 +928,6 @@ CREATE UNIQUE INDEX account_data_pkey ON public.account_data USING btree (user_i
 CREATE INDEX account_data_position ON public.account_data USING btree ("position");
 
 CREATE INDEX account_data_user_position ON public.account_data USING btree (user_id, "position");
-
-ALTER TABLE stream_times ADD PRIMARY KEY (sampled_ts_ms);
-
-ALTER TABLE threepid_bindings ADD PRIMARY KEY (user_id, medium, address, id_server);
-
-ALTER TABLE threepid_sessions ADD PRIMARY KEY (session_id);
-
-ALTER TABLE threepid_tokens ADD FOREIGN KEY (session_id) REFERENCES threepid_sessions(session_id) ON DELETE CASCADE;
-
-ALTER TABLE threepid_tokens ADD PRIMARY KEY (token_hash);
 
 CREATE UNIQUE INDEX appservice_published_rooms_pkey ON public.appservice_published_rooms USING btree (appservice_id, network_id, room_id);
 
@@ -1195,6 +1195,20 @@ CREATE UNIQUE INDEX stream_def_name_key ON public.stream_def USING btree (name);
 
 CREATE UNIQUE INDEX stream_def_pkey ON public.stream_def USING btree (stream);
 
+CREATE UNIQUE INDEX stream_times_pkey ON public.stream_times USING btree (sampled_ts_ms);
+
+CREATE UNIQUE INDEX threepid_bindings_pkey ON public.threepid_bindings USING btree (user_id, medium, address, id_server);
+
+CREATE INDEX threepid_sessions_expires ON public.threepid_sessions USING btree (expires_ts_ms);
+
+CREATE UNIQUE INDEX threepid_sessions_open ON public.threepid_sessions USING btree (medium, address, client_secret, purpose) WHERE (validated_ts_ms IS NULL);
+
+CREATE UNIQUE INDEX threepid_sessions_pkey ON public.threepid_sessions USING btree (session_id);
+
+CREATE UNIQUE INDEX threepid_tokens_pkey ON public.threepid_tokens USING btree (token_hash);
+
+CREATE INDEX threepid_tokens_session ON public.threepid_tokens USING btree (session_id);
+
 CREATE INDEX to_device_transactions_created ON public.to_device_transactions USING btree (created_ts_ms);
 
 CREATE UNIQUE INDEX to_device_transactions_pkey ON public.to_device_transactions USING btree (user_id, sender_device, txn_id, event_type);
@@ -1238,20 +1252,6 @@ CREATE SEQUENCE nids INCREMENT 256 CACHE 1;
 CREATE SEQUENCE one_time_key_upload INCREMENT 1 CACHE 1;
 
 CREATE SEQUENCE push_queue_seq_seq INCREMENT 1 CACHE 1;
-
-CREATE UNIQUE INDEX stream_times_pkey ON public.stream_times USING btree (sampled_ts_ms);
-
-CREATE UNIQUE INDEX threepid_bindings_pkey ON public.threepid_bindings USING btree (user_id, medium, address, id_server);
-
-CREATE INDEX threepid_sessions_expires ON public.threepid_sessions USING btree (expires_ts_ms);
-
-CREATE UNIQUE INDEX threepid_sessions_open ON public.threepid_sessions USING btree (medium, address, client_secret, purpose) WHERE (validated_ts_ms IS NULL);
-
-CREATE UNIQUE INDEX threepid_sessions_pkey ON public.threepid_sessions USING btree (session_id);
-
-CREATE UNIQUE INDEX threepid_tokens_pkey ON public.threepid_tokens USING btree (token_hash);
-
-CREATE INDEX threepid_tokens_session ON public.threepid_tokens USING btree (session_id);
 
 CREATE SEQUENCE pushers_pusher_id_seq INCREMENT 1 CACHE 1;
 

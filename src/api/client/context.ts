@@ -59,6 +59,7 @@ import type { FilterStore } from '../../services/user-data/filter-store.ts'
 import type { Profiles } from '../../services/user-data/profiles.ts'
 import type { Tags } from '../../services/user-data/tags.ts'
 import type { UserDirectory } from '../../services/user-data/user-directory.ts'
+import type { TemplateRenderer } from '../../templates/template-renderer.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { KeysContext } from '../keys/context.ts'
 import type { TopologyReader } from '../replication/process-status.ts'
@@ -66,7 +67,6 @@ import type { TopologyReader } from '../replication/process-status.ts'
 /** The services that client endpoints may call; process/assemble.ts makes it. */
 export interface ClientContext extends KeysContext {
   readonly config: Config
-import type { TemplateRenderer } from '../../templates/template-renderer.ts'
   readonly topology: Pick<TopologyReader, 'read'>
   readonly sync: SyncService
   readonly slidingSync: SlidingSyncService
@@ -79,6 +79,9 @@ import type { TemplateRenderer } from '../../templates/template-renderer.ts'
   readonly sharedSecretRegistration: SharedSecretRegistration
   readonly interactiveAuth: InteractiveAuth
   readonly accounts: Accounts
+  readonly threepids: Threepids
+  readonly threepidValidation: ThreepidValidation
+  readonly templates: TemplateRenderer
   readonly openIdTokens: OpenIdTokens
   readonly appserviceAccounts: AppserviceAccounts
   readonly appserviceQueries: AppserviceQueries
@@ -86,9 +89,6 @@ import type { TemplateRenderer } from '../../templates/template-renderer.ts'
   readonly deviceKeys: DeviceKeyStore
   readonly keyQuery: KeyQuery
   readonly deviceLists: DeviceLists
-  readonly threepids: Threepids
-  readonly threepidValidation: ThreepidValidation
-  readonly templates: TemplateRenderer
   readonly crossSigning: CrossSigning
   readonly signatureUpload: SignatureUpload
   readonly keyBackups: KeyBackups

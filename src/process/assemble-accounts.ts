@@ -59,20 +59,13 @@ export function assembleAccounts(
   deps: { readonly appservices: Appservices; readonly verification: VerificationServices },
 ): AccountServices {
   const { config, database, clock, random, rateLimiter, serverName, background } = core
-  const { registration: options, ratelimits } = config
+  const { registration: options } = config
   const { passwordConfig } = options
   const onRegistered: OnRegistered[] = []
   const onDeactivated: OnDeactivated[] = []
   const devices = assembleDevices(core)
   const { caches, sessions, lastSeen } = devices
-  const hasher = new PasswordHasher({ rounds: options.bcryptRounds, pepper: passwordConfig.pepper })
-  const passwords = new Passwords({
-    database,
-    hasher,
-    rateLimiter,
-    serverName,
-    failedAttempts: ratelimits.rcLogin.failedAttempts,
-  })
+  const passwords = makePasswords(core)
   const interactiveAuth = new InteractiveAuth({
     database,
     clock,
@@ -126,6 +119,12 @@ export function assembleAccounts(
     start: () => accounts.start(),
     stop: () => lastSeen.flush(),
   }
+}
+
+function makePasswords({ config, database, rateLimiter, serverName }: Core): Passwords {
+  const { bcryptRounds: rounds, passwordConfig } = config.registration
+  const hasher = new PasswordHasher({ rounds, pepper: passwordConfig.pepper })
+  return new Passwords({ database, hasher, rateLimiter, serverName, failedAttempts: config.ratelimits.rcLogin.failedAttempts })
 }
 
 /** E-mail addresses and phone numbers of accounts. */

@@ -5,7 +5,7 @@ import { Captchas } from '../services/accounts/captchas.ts'
 import { IdentityServers, PhoneVerifier } from '../services/accounts/identity-servers.ts'
 import { ThreepidValidation } from '../services/accounts/threepid-validation.ts'
 import { VerificationMails } from '../services/accounts/verification-mails.ts'
-import { makeFederationTls } from '../services/federation/federation-tls.ts'
+import { makeWebTls } from '../services/federation/federation-tls.ts'
 import { MailSender } from '../services/mail/mail-sender.ts'
 import { TemplateRenderer } from '../templates/template-renderer.ts'
 import { LinearRegExp } from '../util/linear-regexp.ts'
@@ -79,13 +79,13 @@ export function assembleVerification(core: Core): VerificationServices {
 /** One client for servers that clients name, and one for those that the administrator names. */
 function makeClients({ server, federation }: Config): { named: OutgoingClient; trusted: OutgoingClient } {
   const userAgent = ['Ganglion/' + readVersion(), server.userAgentSuffix].filter((part) => part !== undefined).join(' ')
-  const { secureContext } = makeFederationTls(federation)
+  const secureContext = makeWebTls(federation)
   const ranges = new IpRanges({
     blacklist: federation.federationIpRangeBlacklist ?? server.ipRangeBlacklist,
     whitelist: server.ipRangeWhitelist,
   })
   return {
     named: new OutgoingClient({ ranges, userAgent, secureContext }),
-    trusted: new OutgoingClient({ ranges: new IpRanges({ blacklist: [], whitelist: [] }), userAgent }),
+    trusted: new OutgoingClient({ ranges: new IpRanges({ blacklist: [], whitelist: [] }), userAgent, secureContext }),
   }
 }

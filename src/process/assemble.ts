@@ -35,6 +35,7 @@ import { assembleRoomWriting } from './assemble-room-writing.ts'
 import { assembleRooms } from './assemble-rooms.ts'
 import { assembleSlidingSync } from './assemble-sliding-sync.ts'
 import { assembleSync } from './assemble-sync.ts'
+import { assembleThreepidInvitations } from './assemble-threepid-invitations.ts'
 import { assembleUserData } from './assemble-user-data.ts'
 import { assembleVerification } from './assemble-verification.ts'
 import type { Observed } from './metrics.ts'
@@ -124,6 +125,8 @@ function makeContext(core: Core, services: ReturnType<typeof assembleServices>):
     ...services.directory,
     ...services.reading,
     ...services.writing,
+    ...services.addresses,
+    ...services.purging,
     ...services.federationReads,
     ...services.outbound.client,
     ...services.remote,
@@ -189,6 +192,8 @@ function assembleServices(core: Core, cluster: Cluster) {
   reading.roomMessages.setHistory(remote.roomHistory)
   reading.roomTimes.setMissing(remote.remoteTimes)
   const writing = assembleRoomWriting(core, { ...local, ...remote, writer })
+  const purging = assemblePurging(core, { ...local, cluster, writing, writer })
+  const addresses = assembleThreepidInvitations(core, { ...local, writing, writer })
   const outbound = assembleFederationOutbound(core, { cluster, federation, encryption, profiles: userData.profiles })
   const pushSending = assemblePushSending(core, {
     cluster,
@@ -200,6 +205,8 @@ function assembleServices(core: Core, cluster: Cluster) {
   return {
     ...local,
     writing,
+    addresses,
+    purging,
     federationReads,
     remote,
     outbound,

@@ -88,7 +88,7 @@ test('requests that contradict themselves make no room', async () => {
     [{ room_alias_name: 'a\u0000b' }, 400, 'M_INVALID_PARAM'],
     [{ invite: ['bob'] }, 400, 'M_INVALID_PARAM'],
     [{ visibility: 'public' }, 403, 'M_FORBIDDEN'],
-    [{ invite_3pid: [{ id_server: 'x', id_access_token: 'y', medium: 'email', address: 'a@b' }] }, 403, 'M_SERVER_NOT_TRUSTED'],
+    [{ invite_3pid: [{ id_server: 'no host', id_access_token: 'y', medium: 'email', address: 'a@b' }] }, 400, 'M_INVALID_PARAM'],
     [{ room_version: '11', power_level_content_override: { users: { [bob.userId]: 100 } } }, 400, 'M_BAD_JSON'],
     [{ room_version: '12', power_level_content_override: { users: { [alice.userId]: 100 } } }, 400, 'M_INVALID_ROOM_STATE'],
     [{ room_version: '11', power_level_content_override: { users: { [alice.userId]: 10 } } }, 400, 'M_INVALID_ROOM_STATE'],

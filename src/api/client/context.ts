@@ -38,6 +38,8 @@ import type { PublicRooms } from '../../services/rooms/public-rooms.ts'
 import type { SpaceHierarchies } from '../../services/rooms/hierarchy.ts'
 import type { MembershipChanges } from '../../services/rooms/membership-changes.ts'
 import type { RoomCreation } from '../../services/rooms/room-creation.ts'
+import type { RoomPromotion } from '../../services/rooms/room-promotion.ts'
+import type { ThreepidInvitations } from '../../services/rooms/threepid-invitations.ts'
 import type { RoomUpgrade } from '../../services/rooms/room-upgrade.ts'
 import type { Memberships } from '../../services/rooms/memberships.ts'
 import type { EventReports } from '../../services/rooms/event-reports.ts'
@@ -129,5 +131,6 @@ export interface ClientContext extends KeysContext {
   readonly eventCreator: EventCreator
   readonly membershipChanges: MembershipChanges
   readonly roomCreation: RoomCreation
+  readonly threepidInvitations: ThreepidInvitations
   readonly roomUpgrade: RoomUpgrade
 }

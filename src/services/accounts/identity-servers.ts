@@ -157,10 +157,15 @@ export class PhoneVerifier {
   }
 }
 
-function baseUrlOf(idServer: string): string {
+/** Checks the name of an identity server: host, perhaps a port, perhaps a path. Throws M_INVALID_PARAM. */
+export function parseIdServer(idServer: string): string {
   if (idServer.length > ID_SERVER_CHARS_MAX || !ID_SERVER.test(idServer))
     throw invalidParam("'id_server' must be a host name with an optional port")
-  return `https://${idServer}`
+  return idServer
+}
+
+function baseUrlOf(idServer: string): string {
+  return `https://${parseIdServer(idServer)}`
 }
 
 async function send(outgoing: OutgoingClient, request: Omit<OutgoingRequest, 'timeoutMs' | 'bytesMax'>): Promise<OutgoingAnswer> {

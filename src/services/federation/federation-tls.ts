@@ -37,6 +37,13 @@ export function makeFederationTls(options: TlsOptions): FederationTls {
   }
 }
 
+/** Whose certificates are believed outside of federation: what the system knows, and the authorities of `federation_custom_ca_list` besides. */
+export function makeWebTls(options: Pick<TlsOptions, 'federationCustomCaList'>): () => SecureContext {
+  const custom = options.federationCustomCaList.map(readAuthority)
+  let context: SecureContext | undefined
+  return () => (context ??= createSecureContext({ ca: [...knownAuthorities(), ...custom], minVersion: 'TLSv1.2' }))
+}
+
 function readAuthority(path: string): string {
   try {
     const text = readFileSync(path, 'utf8')

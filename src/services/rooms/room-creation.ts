@@ -28,7 +28,6 @@ export interface NewRoomRequest {
   readonly name?: string | undefined
   readonly topic?: string | undefined
   readonly invite?: readonly string[] | undefined
-  readonly hasThreepidInvites?: boolean | undefined
   readonly roomVersion?: string | undefined
   readonly creationContent?: JsonObject | undefined
   readonly initialState?:
@@ -78,8 +77,6 @@ export class RoomCreation {
     if (requester.isSuspended)
       throw new MatrixError('M_USER_SUSPENDED', 'Creating rooms while account is suspended is not allowed.')
     await this.limit(requester)
-    if (request.hasThreepidInvites)
-      throw new MatrixError('M_SERVER_NOT_TRUSTED', 'There is no identity server to invite by address')
     const version = getRoomVersion(request.roomVersion ?? options.defaultRoomVersion)
     if (!version) throw new MatrixError('M_UNSUPPORTED_ROOM_VERSION', 'Your homeserver does not support this room version')
     const alias = await this.#checkAlias(requester, request.aliasName)

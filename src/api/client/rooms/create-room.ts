@@ -2,6 +2,8 @@ import type { JsonObject } from '../../../protocol/json.ts'
 import { Type } from '../../../util/schema.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
 
+/** As many as by id. */
+const THREEPID_INVITES_MAX = 100
 const anyObject = Type.Object({})
 
 /**
@@ -20,7 +22,7 @@ export const createRoom = clientEndpoint({
     name: Type.Optional(Type.String()),
     topic: Type.Optional(Type.String()),
     invite: Type.Optional(Type.Array(Type.String())),
-    invite_3pid: Type.Optional(Type.Array(anyObject)),
+    invite_3pid: Type.Optional(Type.Array(anyObject, { maxItems: THREEPID_INVITES_MAX })),
     room_version: Type.Optional(Type.String()),
     creation_content: Type.Optional(anyObject),
     initial_state: Type.Optional(
@@ -34,13 +36,13 @@ export const createRoom = clientEndpoint({
   }),
   isCanonicalBody: true,
   async handler({ body, requester }, ctx) {
+    const invitations = (body.invite_3pid ?? []).map((invitation) => ctx.threepidInvitations.parse(invitation as JsonObject))
     const roomId = await ctx.roomCreation.create(requester, {
       visibility: body.visibility,
       aliasName: body.room_alias_name,
       name: body.name,
       topic: body.topic,
       invite: body.invite,
-      hasThreepidInvites: body.invite_3pid !== undefined && body.invite_3pid.length > 0,
       roomVersion: body.room_version,
       creationContent: body.creation_content as JsonObject | undefined,
       initialState: body.initial_state?.map((entry) => ({
@@ -52,6 +54,8 @@ export const createRoom = clientEndpoint({
       isDirect: body.is_direct,
       powerLevelContentOverride: body.power_level_content_override as JsonObject | undefined,
     })
+    const content: JsonObject = body.is_direct === true ? { is_direct: true } : {}
+    for (const invitation of invitations) await ctx.threepidInvitations.invite(requester, roomId, invitation, content)
     return { room_id: roomId }
   },
 })

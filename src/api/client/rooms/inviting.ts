@@ -5,8 +5,8 @@ import { clientEndpoint } from '../client-endpoint.ts'
 import { reasonContent } from './room-id-or-alias.ts'
 
 /**
- * Invites a user. Invites by e-mail address or phone number, which share the path, need an identity server, and we trust none.
- * Errors: M_FORBIDDEN, M_INVITE_BLOCKED, M_MISSING_PARAM, M_SERVER_NOT_TRUSTED. Spec: inviting.yaml, third_party_membership.yaml.
+ * Invites a user, or whoever owns an e-mail address or phone number.
+ * Errors: M_FORBIDDEN, M_INVITE_BLOCKED, M_MISSING_PARAM. Spec: inviting.yaml, third_party_membership.yaml.
  */
 export const inviteUser = clientEndpoint({
   operationId: 'inviteUser',
@@ -19,13 +19,17 @@ export const inviteUser = clientEndpoint({
     user_id: Type.Optional(Type.String()),
     reason: Type.Optional(Type.String()),
     medium: Type.Optional(Type.String()),
+    address: Type.Optional(Type.String()),
+    id_server: Type.Optional(Type.String()),
+    id_access_token: Type.Optional(Type.String()),
   }),
   isCanonicalBody: true,
   async handler({ params, body, requester }, ctx) {
     const roomId = parseRoomId(params.roomId)
     if (body.user_id === undefined) {
       if (body.medium === undefined) throw new MatrixError('M_MISSING_PARAM', 'Missing parameter: user_id')
-      throw new MatrixError('M_SERVER_NOT_TRUSTED', 'There is no identity server to invite by address')
+      await ctx.threepidInvitations.invite(requester, roomId, ctx.threepidInvitations.parse(body), reasonContent(body.reason))
+      return {}
     }
     await ctx.membershipChanges.invite(requester, {
       roomId,

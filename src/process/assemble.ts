@@ -126,7 +126,6 @@ function makeContext(core: Core, services: ReturnType<typeof assembleServices>):
     ...services.reading,
     ...services.writing,
     ...services.addresses,
-    ...services.purging,
     ...services.federationReads,
     ...services.outbound.client,
     ...services.remote,
@@ -192,7 +191,6 @@ function assembleServices(core: Core, cluster: Cluster) {
   reading.roomMessages.setHistory(remote.roomHistory)
   reading.roomTimes.setMissing(remote.remoteTimes)
   const writing = assembleRoomWriting(core, { ...local, ...remote, writer })
-  const purging = assemblePurging(core, { ...local, cluster, writing, writer })
   const addresses = assembleThreepidInvitations(core, { ...local, writing, writer })
   const outbound = assembleFederationOutbound(core, { cluster, federation, encryption, profiles: userData.profiles })
   const pushSending = assemblePushSending(core, {
@@ -206,7 +204,6 @@ function assembleServices(core: Core, cluster: Cluster) {
     ...local,
     writing,
     addresses,
-    purging,
     federationReads,
     remote,
     outbound,

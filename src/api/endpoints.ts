@@ -70,6 +70,7 @@ import {
 } from './client/server/third-party-lookup.ts'
 import { getNotifications } from './client/push/notifications.ts'
 import { getPushers, postPusher } from './client/push/pusher.ts'
+import { showUnsubscribe, unsubscribe } from './client/push/unsubscribe.ts'
 import {
   deletePushRule,
   getPushRule,
@@ -313,6 +314,8 @@ export const ENDPOINTS: readonly Endpoint<ApiContext>[] = [
   getNotifications,
   getPushers,
   postPusher,
+  showUnsubscribe,
+  unsubscribe,
 
   // media
   uploadContent,

@@ -1,17 +1,25 @@
+import type { Config } from '../config/config.ts'
 import { IpRanges } from '../http/ip-ranges.ts'
 import { OutgoingClient } from '../http/outgoing-client.ts'
-import type { UserId } from '../protocol/ids.ts'
+import { MatrixError } from '../protocol/errors.ts'
 import { Badges } from '../services/push/badges.ts'
+import { NotificationMails } from '../services/push/notification-mails.ts'
+import type { GetNeighbours, ShownEvent } from '../services/push/notification-mails.ts'
 import { PushContents } from '../services/push/push-contents.ts'
 import { PushGatewayClient } from '../services/push/push-gateway-client.ts'
 import { PushRecipients } from '../services/push/push-recipients.ts'
 import { PushRouter } from '../services/push/push-router.ts'
 import { PushSenders } from '../services/push/push-senders.ts'
 import { PUSHER_SHARDS } from '../services/push/push-shards.ts'
+import { RoomTitles } from '../services/push/room-titles.ts'
 import { readVersion } from '../util/version.ts'
+import type { AccountServices } from './assemble-accounts.ts'
 import type { Cluster } from './assemble-cluster.ts'
 import type { Core } from './assemble-core.ts'
 import type { PushServices } from './assemble-push.ts'
+import type { RoomReadingServices } from './assemble-room-reading.ts'
+import type { UserDataServices } from './assemble-user-data.ts'
+import type { VerificationServices } from './assemble-verification.ts'
 
 /**
  * Wires what sends pushes. Two roles, both where `pusher_instances` says: `push_router` finds out who is pushed what, `pusher` sends
@@ -22,15 +30,19 @@ export function assemblePushSending(
   deps: {
     readonly cluster: Cluster
     readonly push: PushServices
-    readonly getIgnoredUsers: (userId: UserId) => Promise<ReadonlySet<string>>
+    readonly userData: UserDataServices
+    readonly reading: RoomReadingServices
+    readonly verification: VerificationServices
   },
 ): { stop(): Promise<void> } {
   const { config, database, hub, clock, random, memberships, background } = core
-  const { cluster, push } = deps
+  const { cluster, push, userData } = deps
   const { pushRules, unreadCounts, pushers } = push
   const options = config.users.push
   if (!options.enabled) return { stop: () => Promise.resolve() }
   const logger = core.logger.child('push')
+  const { email } = config.email
+  const kinds = email.enableNotifs ? ['http', 'email'] : ['http']
   const outgoing = new OutgoingClient({
     ranges: new IpRanges({ blacklist: config.server.ipRangeBlacklist, whitelist: config.server.ipRangeWhitelist }),
     userAgent: ['Ganglion/' + readVersion(), config.server.userAgentSuffix].filter((part) => part !== undefined).join(' '),
@@ -45,7 +57,7 @@ export function assemblePushSending(
       memberships,
       pushRules,
       unreadCounts,
-      getIgnoredUsers: deps.getIgnoredUsers,
+      getIgnoredUsers: (userId) => userData.accountData.getIgnoredUsers(userId),
       clock,
       includesContent: options.includeContent,
     }),
@@ -54,6 +66,9 @@ export function assemblePushSending(
     random,
     logger,
     jitterDelayMs: options.jitterDelayMs,
+    mails: makeNotificationMails(core, deps),
+    mailDelayMs: email.notifDelayBeforeMailMs,
+    kinds,
     remove: (key) => pushers.delete(key),
     transport: cluster.transport,
     background,
@@ -61,7 +76,8 @@ export function assemblePushSending(
   const router = new PushRouter({
     database,
     hub,
-    recipients: new PushRecipients({ database, hub, memberships, pushRules, isAlone: cluster.topology.isMonolith }),
+    recipients: new PushRecipients({ database, hub, memberships, pushRules, isAlone: cluster.topology.isMonolith, kinds }),
+    kinds,
     clock,
     wake: (userIds) => senders.wake(userIds),
     onError: (error) => logger.error('Finding out who is pushed what failed', { error }),
@@ -73,4 +89,67 @@ export function assemblePushSending(
     stop: (shard) => senders.stop(shard),
   })
   return { stop: () => outgoing[Symbol.asyncDispose]() }
+}
+
+function makeNotificationMails(
+  { config, database, memberships, random, serverName }: Core,
+  deps: {
+    readonly userData: UserDataServices
+    readonly reading: RoomReadingServices
+    readonly verification: VerificationServices
+  },
+): NotificationMails {
+  const { roomMessages } = deps.reading
+  const getNeighbours: GetNeighbours = async (userId, roomId, eventId) => {
+    try {
+      const reader = {
+        viewer: { userId, transactionDevice: '' },
+        ignoredUsers: await deps.userData.accountData.getIgnoredUsers(userId),
+      }
+      const { before, after } = await roomMessages.getContext(reader, { roomId, eventId, limit: 2, filter: undefined })
+      const parse = (texts: readonly string[]): ShownEvent[] => texts.map((text) => JSON.parse(text) as ShownEvent)
+      return { before: parse(before), after: parse(after) }
+    } catch (error) {
+      // An event that the user may not see any more stands alone.
+      if (error instanceof MatrixError) return { before: [], after: [] }
+      throw error
+    }
+  }
+  return new NotificationMails({
+    database,
+    sender: deps.verification.mailSender,
+    titles: new RoomTitles({ database, memberships }),
+    random,
+    options: config.email.email,
+    serverName,
+    publicBaseUrl: config.server.publicBaseUrl,
+    getNeighbours,
+    getDisplayName: async (userId) => (await deps.userData.profiles.getNameAndAvatar(userId)).displayname,
+  })
+}
+
+/** Has new accounts told of messages by mail (`email.notif_for_new_users`), and stops that when they lose the address. */
+export function linkEmailPushers({ email: { email } }: Config, accounts: AccountServices, { pushers }: PushServices): void {
+  accounts.onThreepidRemoved.push((userId, { medium, address }) =>
+    medium === 'email' ? pushers.deleteOfAddress(userId, address) : Promise.resolve(),
+  )
+  if (!email.enableNotifs || !email.notifForNewUsers) return
+  accounts.onRegistered.push(async ({ userId, threepids }) => {
+    for (const { medium, address } of threepids)
+      if (medium === 'email')
+        await pushers.set(
+          { userId, deviceId: undefined },
+          {
+            appId: 'm.email',
+            pushkey: address,
+            kind: 'email',
+            appDisplayName: 'Email Notifications',
+            deviceDisplayName: address,
+            profileTag: '',
+            lang: 'en',
+            data: {},
+          },
+          { isAppended: true },
+        )
+  })
 }

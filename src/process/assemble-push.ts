@@ -42,7 +42,13 @@ export function assemblePush(core: Core, deps: { markers: MarkerStore }): PushSe
     receipts,
     unreadCounts: new UnreadCounts({ database, hub, pushRules }),
     notifications: new Notifications({ database, hub, memberships, pushRules, events, clientEvents }),
-    pushers: new Pushers({ database, hub, committer: core.committer('pushers'), clock }),
+    pushers: new Pushers({
+      database,
+      hub,
+      committer: core.committer('pushers'),
+      clock,
+      sendsMails: core.config.email.email.enableNotifs,
+    }),
     pushActions: new PushActionEvaluator({ pushRules, hub }),
     start() {
       pushRules.start()

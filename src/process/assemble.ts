@@ -28,7 +28,7 @@ import { assembleFederationRemote } from './assemble-federation-remote.ts'
 import { assembleMedia } from './assemble-media.ts'
 import { assemblePush } from './assemble-push.ts'
 import type { PushServices } from './assemble-push.ts'
-import { assemblePushSending } from './assemble-push-sending.ts'
+import { assemblePushSending, linkEmailPushers } from './assemble-push-sending.ts'
 import { assembleRoomDirectory } from './assemble-room-directory.ts'
 import { assembleRoomReading } from './assemble-room-reading.ts'
 import { assembleRoomWriting } from './assemble-room-writing.ts'
@@ -144,7 +144,7 @@ function makeContext(core: Core, services: ReturnType<typeof assembleServices>):
 
 /** What else happens to accounts and devices, told to those who make and end them. */
 function linkAccounts(
-  { database, clientEvents }: Core,
+  { config, database, clientEvents }: Core,
   { accounts, push, userData }: { accounts: AccountServices; push: PushServices; userData: UserDataServices },
 ): ErasedUsers {
   const erasedUsers = new ErasedUsers({ database, caches: accounts.caches })
@@ -156,6 +156,7 @@ function linkAccounts(
     ({ userId, isErased }) => (isErased ? userData.profiles.clear(userId) : Promise.resolve()),
   )
   accounts.onRegistered.push(({ userId, displayName }) => userData.profiles.create(userId, displayName))
+  linkEmailPushers(config, accounts, push)
   return erasedUsers
 }
 
@@ -193,11 +194,7 @@ function assembleServices(core: Core, cluster: Cluster) {
   const writing = assembleRoomWriting(core, { ...local, ...remote, writer })
   const addresses = assembleThreepidInvitations(core, { ...local, writing, writer })
   const outbound = assembleFederationOutbound(core, { cluster, federation, encryption, profiles: userData.profiles })
-  const pushSending = assemblePushSending(core, {
-    cluster,
-    push,
-    getIgnoredUsers: (userId) => userData.accountData.getIgnoredUsers(userId),
-  })
+  const pushSending = assemblePushSending(core, { ...local, cluster })
   const asServices = assembleAppservices(core, { cluster, accounts, appservices, directory, userData })
   const inbound = assembleFederationInbound(core, { ...local, ...remote, cluster, roomServers, writer })
   return {

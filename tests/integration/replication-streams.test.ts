@@ -48,7 +48,7 @@ function makeServices(database: Database, hub: StreamHub) {
     inbox: new ToDeviceInbox(base),
     presenceStates: new PresenceStates(base),
     presence: new PresenceWriter({ committer: committer('presence'), background: new Background({ onError }) }),
-    pushers: new Pushers({ ...base, committer: committer('pushers') }),
+    pushers: new Pushers({ ...base, committer: committer('pushers'), sendsMails: false }),
     pushRules: new PushRules({ ...base, committer: committer('push_rules'), options: { hasLegacyMentions: true } }),
     receipts: new Receipts({ ...base, committer: committer('receipts'), memberships, markers: accountData }),
     profiles: new Profiles({

@@ -20,6 +20,8 @@ export class SmtpSink implements AsyncDisposable {
   readonly received: ReceivedMail[] = []
   /** While set, mails are refused. */
   isBroken = false
+  /** Mails that were refused. */
+  refused = 0
   readonly #server: SMTPServer
 
   private constructor(options: SMTPServerOptions) {
@@ -33,6 +35,7 @@ export class SmtpSink implements AsyncDisposable {
         stream.on('data', (chunk: Buffer) => chunks.push(chunk))
         stream.on('end', () => {
           if (this.isBroken) {
+            this.refused++
             done(new Error('The disk is full'))
             return
           }

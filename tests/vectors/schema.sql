@@ -136,6 +136,19 @@ CREATE TABLE devices (
   last_seen_user_agent text
 );
 
+CREATE TABLE email_throttles (
+  pusher_id bigint NOT NULL,
+  room_id text NOT NULL,
+  last_sent_ts_ms bigint NOT NULL,
+  throttle_ms bigint NOT NULL,
+  last_queued_ts_ms bigint NOT NULL
+);
+
+CREATE TABLE email_unsubscribe_tokens (
+  pusher_id bigint NOT NULL,
+  token text NOT NULL
+);
+
 CREATE TABLE event_auth (
   event_nid bigint NOT NULL,
   auth_nid bigint NOT NULL
@@ -755,6 +768,16 @@ ALTER TABLE device_lists_told ADD PRIMARY KEY (user_id);
 
 ALTER TABLE devices ADD PRIMARY KEY (user_id, device_id);
 
+ALTER TABLE email_throttles ADD FOREIGN KEY (pusher_id) REFERENCES pushers(pusher_id) ON DELETE CASCADE;
+
+ALTER TABLE email_throttles ADD PRIMARY KEY (pusher_id, room_id);
+
+ALTER TABLE email_unsubscribe_tokens ADD FOREIGN KEY (pusher_id) REFERENCES pushers(pusher_id) ON DELETE CASCADE;
+
+ALTER TABLE email_unsubscribe_tokens ADD PRIMARY KEY (pusher_id);
+
+ALTER TABLE email_unsubscribe_tokens ADD UNIQUE (token);
+
 ALTER TABLE event_auth ADD PRIMARY KEY (event_nid, auth_nid);
 
 ALTER TABLE event_push_actions ADD PRIMARY KEY (user_id, room_id, "position");
@@ -970,6 +993,12 @@ CREATE INDEX device_list_changes_position ON public.device_list_changes USING bt
 CREATE UNIQUE INDEX device_lists_told_pkey ON public.device_lists_told USING btree (user_id);
 
 CREATE UNIQUE INDEX devices_pkey ON public.devices USING btree (user_id, device_id);
+
+CREATE UNIQUE INDEX email_throttles_pkey ON public.email_throttles USING btree (pusher_id, room_id);
+
+CREATE UNIQUE INDEX email_unsubscribe_tokens_pkey ON public.email_unsubscribe_tokens USING btree (pusher_id);
+
+CREATE UNIQUE INDEX email_unsubscribe_tokens_token_key ON public.email_unsubscribe_tokens USING btree (token);
 
 CREATE INDEX event_auth_cited ON public.event_auth USING btree (auth_nid, event_nid);
 

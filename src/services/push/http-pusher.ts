@@ -20,13 +20,13 @@ import { gatewayUrlOf, writeBadge } from './push-contents.ts'
 import type { PushContents } from './push-contents.ts'
 import { GatewayError } from './push-gateway-client.ts'
 import type { PushGatewayClient } from './push-gateway-client.ts'
+import { PusherLoop } from './pusher-loop.ts'
 
 const BATCH = 20
 const RETRY_MS_MIN = 1000
 const RETRY_MS_MAX = 3600_000
 /** Notifications that wait while a gateway fails; older ones are dropped. */
 const WAITING_MAX = 100
-const RETRY_AFTER_ERROR_MS = 5000
 
 /** What all pushers share. */
 export interface PusherDeps {
@@ -52,51 +52,28 @@ export class HttpPusher {
   readonly #deps: PusherDeps
   readonly #name: PusherName
   readonly #signal: AbortSignal
-  readonly #onIdle: () => void
-  #isWanted = false
-  #running: Promise<void> | undefined
-  #timer: NodeJS.Timeout | undefined
+  readonly #loop: PusherLoop
 
   constructor(deps: PusherDeps & { name: PusherName; signal: AbortSignal; onIdle: () => void }) {
     this.#deps = deps
     this.#name = deps.name
     this.#signal = deps.signal
-    this.#onIdle = deps.onIdle
+    this.#loop = new PusherLoop({
+      work: () => this.#sendSome(),
+      signal: deps.signal,
+      onIdle: deps.onIdle,
+      onError: (error) => deps.logger.error('Sending pushes failed', { userId: deps.name.userId, error }),
+    })
   }
 
   /** Looks for something to send. */
   wake(): void {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-    if (this.#signal.aborted) return
-    this.#isWanted = true
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined
-      // Whoever woke it in between found it running still.
-      if (this.#isWanted && !this.#signal.aborted) this.wake()
-      else if (this.#timer === undefined) this.#onIdle()
-    })
+    this.#loop.wake()
   }
 
   /** Settles when nothing runs any more, after the signal was aborted. */
-  async ended(): Promise<void> {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-    await this.#running
-  }
-
-  async #run(): Promise<void> {
-    while (this.#isWanted && !this.#signal.aborted) {
-      this.#isWanted = false
-      try {
-        while (await this.#sendSome());
-      } catch (error) {
-        if (this.#signal.aborted) return
-        this.#deps.logger.error('Sending pushes failed', { userId: this.#name.userId, error })
-        await pause(RETRY_AFTER_ERROR_MS, this.#signal)
-        this.#isWanted = true
-      }
-    }
+  ended(): Promise<void> {
+    return this.#loop.ended()
   }
 
   /** Returns whether there may be more. */
@@ -110,7 +87,7 @@ export class HttpPusher {
     if (!pusher || pushes.length === 0) return false
     const waitMs = pusher.retryAtTsMs - clock.nowMs()
     if (waitMs > 0) {
-      this.#wakeLater(waitMs)
+      this.#loop.wakeLater(waitMs)
       return false
     }
     if (jitterDelayMs > 0) await pause((random.bytes(4).readUInt32BE() / 2 ** 32) * jitterDelayMs, this.#signal)
@@ -128,11 +105,6 @@ export class HttpPusher {
       else if (!(await this.#send(pusher, push))) return false
     }
     return true
-  }
-
-  #wakeLater(delayMs: number): void {
-    clearTimeout(this.#timer)
-    this.#timer = setTimeout(() => this.wake(), Math.min(delayMs, RETRY_MS_MAX))
   }
 
   /** Returns whether it is worth going on. */
@@ -182,6 +154,6 @@ export class HttpPusher {
       retryAtTsMs: nowMs + retryMs,
       keptMax: WAITING_MAX,
     })
-    this.#wakeLater(retryMs)
+    this.#loop.wakeLater(retryMs)
   }
 }

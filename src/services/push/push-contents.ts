@@ -69,7 +69,12 @@ export class PushContents {
 
   /** The event to tell the user of; undefined where there is nothing to tell any more: read, redacted, too old, or he has left. */
   async findEvent(userId: UserId, push: QueuedPush): Promise<MatrixEvent | undefined> {
-    if (push.eventId === null || push.roomId === null || push.queuedTsMs < this.#clock.nowMs() - AGE_MS_MAX) return undefined
+    return push.queuedTsMs < this.#clock.nowMs() - AGE_MS_MAX ? undefined : this.findUnread(userId, push)
+  }
+
+  /** The same, however old. */
+  async findUnread(userId: UserId, push: QueuedPush): Promise<MatrixEvent | undefined> {
+    if (push.eventId === null || push.roomId === null) return undefined
     const roomId = push.roomId as RoomId
     const [stored, membership, ignored] = await Promise.all([
       this.#events.getEvent(push.eventId as EventId),
@@ -78,9 +83,14 @@ export class PushContents {
     ])
     if (!stored || stored.redactedBy !== undefined || ignored.has(stored.event.sender)) return undefined
     if (membership !== 'join') return stored.event.stateKey === userId && membership === 'invite' ? stored.event : undefined
+    return (await this.countUnread(userId, roomId, push.threadId)) > 0 ? stored.event : undefined
+  }
+
+  /** How many events of a thread (empty: of the room's main timeline) notify the user and were not read. */
+  async countUnread(userId: UserId, roomId: RoomId, threadId: string): Promise<number> {
     const counts = (await this.#unreadCounts.getForRooms({ userId, roomIds: [roomId] })).get(roomId)
-    const unread = push.threadId === '' ? counts : counts?.threads.get(push.threadId)
-    return (unread?.notificationCount ?? 0) > 0 ? stored.event : undefined
+    const unread = threadId === '' ? counts : counts?.threads.get(threadId)
+    return unread?.notificationCount ?? 0
   }
 
   /** The notification of an event, as the pusher's format wants it. */

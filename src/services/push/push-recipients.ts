@@ -32,16 +32,25 @@ export class PushRecipients {
   readonly #memberships: Memberships
   readonly #pushRules: PushRules
   readonly #isAlone: boolean
+  readonly #kinds: readonly string[]
   readonly #rooms = cacheOfEntries<RoomId, Promise<ReadonlySet<UserId>>>(ROOMS_MAX)
   #users: Promise<Set<string>> | undefined
 
-  /** `isAlone`: no other process sets pushers. */
-  constructor(deps: { database: Database; hub: StreamHub; memberships: Memberships; pushRules: PushRules; isAlone: boolean }) {
+  /** `isAlone`: no other process sets pushers. `kinds`: of pushers that are sent to. */
+  constructor(deps: {
+    database: Database
+    hub: StreamHub
+    memberships: Memberships
+    pushRules: PushRules
+    isAlone: boolean
+    kinds: readonly string[]
+  }) {
     this.#database = deps.database
     this.#hub = deps.hub
     this.#memberships = deps.memberships
     this.#pushRules = deps.pushRules
     this.#isAlone = deps.isAlone
+    this.#kinds = deps.kinds
     deps.hub.onRow('events', (row) => {
       if (memberChangesOf(row).length > 0) this.#rooms.delete(row.roomId as RoomId)
     })
@@ -71,7 +80,7 @@ export class PushRecipients {
 
   #load(): Promise<Set<string>> {
     if (this.#users) return this.#users
-    const loading = getUsersWithPushers(this.#database).then((users) => new Set(users))
+    const loading = getUsersWithPushers(this.#database, this.#kinds).then((users) => new Set(users))
     this.#users = loading
     loading.catch(() => {
       if (this.#users === loading) this.#users = undefined

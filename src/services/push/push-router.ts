@@ -34,6 +34,7 @@ export class PushRouter {
   readonly #database: Database
   readonly #hub: StreamHub
   readonly #recipients: PushRecipients
+  readonly #kinds: readonly string[]
   readonly #clock: Clock
   readonly #wake: WakePushers
   readonly #events: FollowedStream
@@ -48,6 +49,8 @@ export class PushRouter {
     database: Database
     hub: StreamHub
     recipients: PushRecipients
+    /** Kinds of pushers that are sent to. */
+    kinds: readonly string[]
     clock: Clock
     wake: WakePushers
     onError: (error: unknown) => void
@@ -56,6 +59,7 @@ export class PushRouter {
     this.#database = database
     this.#hub = hub
     this.#recipients = deps.recipients
+    this.#kinds = deps.kinds
     this.#clock = deps.clock
     this.#wake = deps.wake
     this.#events = new FollowedStream({
@@ -120,7 +124,7 @@ export class PushRouter {
     if (pushes.length > 0 || upTo - this.#stored.events >= CURSOR_STRIDE) {
       await this.#database.transaction('route_pushes', async (tx) => {
         await advanceCursor(tx, { ...EVENTS_CURSOR, pos: upTo, epoch })
-        if (pushes.length > 0) await insertPushes(tx, pushes, this.#clock.nowMs())
+        if (pushes.length > 0) await insertPushes(tx, pushes, { nowMs: this.#clock.nowMs(), kinds: this.#kinds })
       })
       this.#stored.events = upTo
     }

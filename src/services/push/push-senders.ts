@@ -2,6 +2,8 @@ import type { ControlMessage, Transport } from '../../replication/transport.ts'
 import { getPusherNames, getWaitingPushers } from '../../storage/tables/push-queue.ts'
 import type { PusherName } from '../../storage/tables/push-queue.ts'
 import type { Background } from '../../util/background.ts'
+import { EmailPusher } from './email-pusher.ts'
+import type { EmailPusherDeps } from './email-pusher.ts'
 import { HttpPusher } from './http-pusher.ts'
 import type { PusherDeps } from './http-pusher.ts'
 import { pusherShardOf } from './push-shards.ts'
@@ -12,21 +14,26 @@ const WAKE_NAMES_MAX = 200
 /** Messages between processes may get lost: so often the database is asked who waits. */
 const LOOK_INTERVAL_MS = 10_000
 
+interface SenderDeps extends PusherDeps, EmailPusherDeps {
+  /** Kinds of pushers that are sent to. */
+  readonly kinds: readonly string[]
+}
+
 /**
  * Sends the pushes of the users whose parts this process holds. What is to be sent waits in PostgreSQL: whoever takes a part over
  * goes on where the last one was. Each pusher works for itself.
  */
 export class PushSenders {
-  readonly #deps: PusherDeps
+  readonly #deps: SenderDeps
   readonly #transport: Pick<Transport, 'publishControl' | 'onControl'>
   readonly #background: Background
   readonly #shards = new Map<number, AbortSignal>()
   /** Those that have something to send, or wait for a try. */
-  readonly #pushers = new Map<number, { readonly pusher: HttpPusher; readonly shard: number }>()
+  readonly #pushers = new Map<number, { readonly pusher: HttpPusher | EmailPusher; readonly shard: number }>()
   readonly #wanted = new Set<string>()
   #timer: NodeJS.Timeout | undefined
 
-  constructor(deps: PusherDeps & { transport: Pick<Transport, 'publishControl' | 'onControl'>; background: Background }) {
+  constructor(deps: SenderDeps & { transport: Pick<Transport, 'publishControl' | 'onControl'>; background: Background }) {
     this.#deps = deps
     this.#transport = deps.transport
     this.#background = deps.background
@@ -75,20 +82,17 @@ export class PushSenders {
     for (const name of await getPusherNames(this.#deps.database, userIds)) this.#get(name)?.wake()
   }
 
-  #get(name: PusherName): HttpPusher | undefined {
+  #get(name: PusherName): HttpPusher | EmailPusher | undefined {
     const shard = pusherShardOf(name.userId)
     const signal = this.#shards.get(shard)
-    if (!signal || signal.aborted) return undefined
+    if (!signal || signal.aborted || !this.#deps.kinds.includes(name.kind)) return undefined
     const known = this.#pushers.get(name.pusherId)
     if (known) return known.pusher
-    const pusher: HttpPusher = new HttpPusher({
-      ...this.#deps,
-      name,
-      signal,
-      onIdle: () => {
-        if (this.#pushers.get(name.pusherId)?.pusher === pusher) this.#pushers.delete(name.pusherId)
-      },
-    })
+    const onIdle = (): void => {
+      if (this.#pushers.get(name.pusherId)?.pusher === pusher) this.#pushers.delete(name.pusherId)
+    }
+    const deps = { ...this.#deps, name, signal, onIdle }
+    const pusher = name.kind === 'email' ? new EmailPusher(deps) : new HttpPusher(deps)
     this.#pushers.set(name.pusherId, { pusher, shard })
     return pusher
   }

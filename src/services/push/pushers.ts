@@ -1,8 +1,11 @@
 import { MatrixError } from '../../protocol/errors.ts'
 import type { DeviceId, UserId } from '../../protocol/ids.ts'
 import type { JsonObject } from '../../protocol/json.ts'
+import { parseEmail } from '../../protocol/third-party-ids.ts'
 import type { Database, Queryable } from '../../storage/database.ts'
+import { getPusherByUnsubscribeToken } from '../../storage/tables/email-pushers.ts'
 import {
+  deleteEmailPushers,
   deletePushers,
   deletePushersOfUser,
   getPusherRowsSince,
@@ -11,6 +14,7 @@ import {
   upsertPusher,
 } from '../../storage/tables/pushers.ts'
 import type { PusherRow } from '../../storage/tables/pushers.ts'
+import { getUserIdByThreepid } from '../../storage/tables/users.ts'
 import type { LaneCommitter } from '../../streams/lane-committer.ts'
 import type { StreamHub } from '../../streams/stream-hub.ts'
 import type { Clock } from '../../util/clock.ts'
@@ -34,11 +38,20 @@ export class Pushers {
   readonly #database: Database
   readonly #committer: LaneCommitter<'pushers'>
   readonly #clock: Clock
+  readonly #sendsMails: boolean
 
-  constructor(deps: { database: Database; hub: StreamHub; committer: LaneCommitter<'pushers'>; clock: Clock }) {
+  /** `sendsMails`: option `email.enable_notifs`. */
+  constructor(deps: {
+    database: Database
+    hub: StreamHub
+    committer: LaneCommitter<'pushers'>
+    clock: Clock
+    sendsMails: boolean
+  }) {
     this.#database = deps.database
     this.#committer = deps.committer
     this.#clock = deps.clock
+    this.#sendsMails = deps.sendsMails
     deps.hub.setReadSince('pushers', async (_lane, after, upTo) =>
       (await getPusherRowsSince(this.#database, { after, upTo })).map(({ position, userId }) => ({ position, row: { userId } })),
     )
@@ -51,7 +64,7 @@ export class Pushers {
 
   /**
    * Adds or changes a pusher. Unless `isAppended`, other users lose theirs for the same app and key: the phone has a new
-   * owner. Throws M_RESOURCE_LIMIT_EXCEEDED.
+   * owner. Throws M_RESOURCE_LIMIT_EXCEEDED; M_INVALID_PARAM and M_THREEPID_NOT_FOUND for mails.
    */
   async set(
     owner: { userId: UserId; deviceId: DeviceId | undefined },
@@ -60,6 +73,7 @@ export class Pushers {
   ): Promise<void> {
     const { userId } = owner
     const { appId, pushkey } = pusher
+    if (pusher.kind === 'email') await this.#checkAddress(userId, pushkey)
     const [users, own] = await Promise.all([getUsersOfPushkey(this.#database, pusher), this.getOfUser(userId)])
     if (own.length >= PUSHERS_PER_USER_MAX && !users.includes(userId)) {
       throw new MatrixError('M_RESOURCE_LIMIT_EXCEEDED', `At most ${PUSHERS_PER_USER_MAX} pushers are allowed`)
@@ -79,6 +93,24 @@ export class Pushers {
         upsertPusher(tx, index, row),
       ]),
     )
+  }
+
+  /** Mails go to addresses that the user has proven. */
+  async #checkAddress(userId: UserId, pushkey: string): Promise<void> {
+    if (!this.#sendsMails) throw new MatrixError('M_INVALID_PARAM', 'This server sends no mails about messages')
+    const address = parseEmail(pushkey)
+    if (address !== pushkey || (await getUserIdByThreepid(this.#database, { medium: 'email', address })) !== userId)
+      throw new MatrixError('M_THREEPID_NOT_FOUND', 'The account does not have this e-mail address')
+  }
+
+  /** Stops the mails to an address that an account has lost. Idempotent. */
+  async deleteOfAddress(userId: UserId, address: string): Promise<void> {
+    await this.#commit([userId], (tx) => deleteEmailPushers(tx, userId, address))
+  }
+
+  /** Whose mails a link stops, and where they go; undefined where they have been stopped. */
+  getByUnsubscribeToken(token: string): Promise<{ userId: UserId; appId: string; pushkey: string } | undefined> {
+    return getPusherByUnsubscribeToken(this.#database, token)
   }
 
   /** Removes the user's pusher for the app and key. Idempotent. */

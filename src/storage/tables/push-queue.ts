@@ -15,24 +15,29 @@ export interface RoutedPush {
   readonly isAsMember: boolean
 }
 
-/** Lists the users that have pushers of the kind that this server sends to. */
-export async function getUsersWithPushers(tx: Queryable): Promise<string[]> {
+/** Lists the users that have pushers of these kinds. */
+export async function getUsersWithPushers(tx: Queryable, kinds: readonly string[]): Promise<string[]> {
   const rows = await tx.query<{ userId: string }>(
     'get_users_with_pushers',
-    `SELECT DISTINCT user_id AS "userId" FROM pushers WHERE kind = 'http'`,
+    'SELECT DISTINCT user_id AS "userId" FROM pushers WHERE kind = ANY($1)',
+    [kinds],
   )
   return rows.map((row) => row.userId)
 }
 
-/** Queues events for the pushers that their users have now. */
-export async function insertPushes(tx: Queryable, pushes: readonly RoutedPush[], nowMs: number): Promise<void> {
+/** Queues events for the pushers of these kinds that their users have now. */
+export async function insertPushes(
+  tx: Queryable,
+  pushes: readonly RoutedPush[],
+  options: { readonly nowMs: number; readonly kinds: readonly string[] },
+): Promise<void> {
   await tx.query(
     'insert_pushes',
     `INSERT INTO push_queue (pusher_id, shard, position, event_id, room_id, thread_id, is_highlight, queued_ts_ms)
      SELECT p.pusher_id, n.shard, n.position, n.event_id, n.room_id, n.thread_id, n.is_highlight, $9
        FROM unnest($1::text[], $2::smallint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::boolean[], $8::boolean[])
               AS n(user_id, shard, position, event_id, room_id, thread_id, is_highlight, is_as_member)
-       JOIN pushers p ON p.user_id = n.user_id AND p.kind = 'http' AND p.from_pos < n.position
+       JOIN pushers p ON p.user_id = n.user_id AND p.kind = ANY($10) AND p.from_pos < n.position
       WHERE NOT n.is_as_member
          OR n.position > (SELECT max(a.position) FROM event_push_actions a
                            WHERE a.user_id = n.user_id AND a.room_id = n.room_id AND a.kind = 1)
@@ -46,7 +51,8 @@ export async function insertPushes(tx: Queryable, pushes: readonly RoutedPush[],
       pushes.map((push) => push.threadId),
       pushes.map((push) => push.isHighlight),
       pushes.map((push) => push.isAsMember),
-      nowMs,
+      options.nowMs,
+      options.kinds,
     ],
   )
 }
@@ -70,13 +76,14 @@ export async function insertBadgePushes(
 export interface PusherName {
   readonly pusherId: number
   readonly userId: string
+  readonly kind: string
 }
 
 /** Lists the pushers of these users. */
 export async function getPusherNames(tx: Queryable, userIds: readonly string[]): Promise<PusherName[]> {
   return tx.query<PusherName>(
     'get_pusher_names',
-    `SELECT pusher_id AS "pusherId", user_id AS "userId" FROM pushers WHERE user_id = ANY($1) AND kind = 'http'`,
+    `SELECT pusher_id AS "pusherId", user_id AS "userId", kind FROM pushers WHERE user_id = ANY($1)`,
     [userIds],
   )
 }
@@ -85,7 +92,7 @@ export async function getPusherNames(tx: Queryable, userIds: readonly string[]):
 export async function getWaitingPushers(tx: Queryable, shards: readonly number[]): Promise<PusherName[]> {
   return tx.query<PusherName>(
     'get_waiting_pushers',
-    `SELECT pusher_id AS "pusherId", user_id AS "userId" FROM pushers
+    `SELECT pusher_id AS "pusherId", user_id AS "userId", kind FROM pushers
       WHERE pusher_id IN (SELECT pusher_id FROM push_queue WHERE shard = ANY($1))`,
     [shards],
   )

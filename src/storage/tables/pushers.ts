@@ -93,6 +93,14 @@ export async function deletePushersOfDevices(tx: Queryable, userId: string, devi
   ])
 }
 
+/** Removes the pushers of a user that send mails to the address. Idempotent. */
+export async function deleteEmailPushers(tx: Queryable, userId: string, address: string): Promise<void> {
+  await tx.query('delete_email_pushers', `DELETE FROM pushers WHERE user_id = $1 AND kind = 'email' AND pushkey = $2`, [
+    userId,
+    address,
+  ])
+}
+
 /** Removes all pushers of a user. Idempotent. */
 export async function deletePushersOfUser(tx: Queryable, userId: string): Promise<void> {
   await tx.query('delete_pushers_of_user', 'DELETE FROM pushers WHERE user_id = $1', [userId])

@@ -73,10 +73,10 @@ function requireKeys(body: Static<typeof pusherBody>, keys: readonly (keyof Stat
 
 function parsePusher(body: Static<typeof pusherBody>): Omit<NewPusher, 'appId' | 'pushkey'> {
   requireKeys(body, ['app_display_name', 'device_display_name', 'lang', 'data'])
-  // E-mail pushers need a mail server, which this server does not talk to.
-  if (body.kind !== 'http') throw invalidParam("The only kind of pusher that is supported is 'http'")
+  const { kind } = body
+  if (kind !== 'http' && kind !== 'email') throw invalidParam("The kind of a pusher is 'http' or 'email'")
   return {
-    kind: body.kind,
+    kind,
     appDisplayName: parseText(body.app_display_name, 'app_display_name', NAME_CHARS_MAX),
     deviceDisplayName: parseText(body.device_display_name, 'device_display_name', NAME_CHARS_MAX),
     profileTag:
@@ -84,7 +84,7 @@ function parsePusher(body: Static<typeof pusherBody>): Omit<NewPusher, 'appId' |
         ? ''
         : parseText(body.profile_tag, 'profile_tag', NAME_CHARS_MAX),
     lang: parseText(body.lang, 'lang', NAME_CHARS_MAX),
-    data: parseData(body.data),
+    data: kind === 'http' ? parseGatewayData(body.data) : parseData(body.data),
   }
 }
 
@@ -104,7 +104,12 @@ function parsePushkey(value: unknown): string {
 function parseData(value: unknown): JsonObject {
   if (!isJsonObject(value)) throw invalidParam("'data' must be an object")
   if (Buffer.byteLength(JSON.stringify(value)) > DATA_BYTES_MAX) throw invalidParam("'data' is too large")
-  const { url, format } = value
+  return value
+}
+
+function parseGatewayData(value: unknown): JsonObject {
+  const data = parseData(value)
+  const { url, format } = data
   if (url === undefined) throw new MatrixError('M_MISSING_PARAM', "'data' needs a 'url'")
   const parsed = typeof url === 'string' ? URL.parse(url) : null
   if (!parsed || (parsed.protocol !== 'https:' && parsed.protocol !== 'http:'))
@@ -112,5 +117,5 @@ function parseData(value: unknown): JsonObject {
   if (parsed.pathname !== GATEWAY_PATH) throw invalidParam(`'url' in 'data' must have the path ${GATEWAY_PATH}`)
   if (format !== undefined && format !== null && typeof format !== 'string')
     throw invalidParam("'format' in 'data' must be a text")
-  return value
+  return data
 }

@@ -20,6 +20,7 @@ import { TransactionReceiver } from '../services/federation/inbound/transaction-
 import type { ForeignEventsWriter } from '../services/events/foreign-events.ts'
 import type { RemoteMemberships } from '../services/federation/remote/remote-memberships.ts'
 import type { RoomServers } from '../services/federation/room-servers.ts'
+import { BlockedRooms } from '../services/purge/blocked-rooms.ts'
 import { InvitePolicy } from '../services/rooms/invite-policy.ts'
 import { RestrictedJoins } from '../services/rooms/restricted-joins.ts'
 import { strippedTypes } from '../services/rooms/stripped-state.ts'
@@ -150,7 +151,12 @@ function assembleReceivers(
       restrictedJoins: new RestrictedJoins({ memberships, serverName }),
       strippedTypes: strippedTypes(core.config.rooms),
     }),
-    inviteReceiver: new InviteReceiver({ ...common, policy: makeInvitePolicy(core, deps), wake: tools.wake }),
+    inviteReceiver: new InviteReceiver({
+      ...common,
+      policy: makeInvitePolicy(core, deps),
+      blocked: new BlockedRooms({ database: core.database }),
+      wake: tools.wake,
+    }),
   }
 }
 

@@ -2,6 +2,7 @@ import type { UserId } from '../protocol/ids.ts'
 import { EventCreator } from '../services/events/event-creator.ts'
 import type { EventsWriter } from '../services/events/event-intent.ts'
 import type { RemoteMemberships } from '../services/federation/remote/remote-memberships.ts'
+import { BlockedRooms } from '../services/purge/blocked-rooms.ts'
 import { AccountRooms } from '../services/rooms/account-rooms.ts'
 import { GuestEviction } from '../services/rooms/guest-eviction.ts'
 import { InvitePolicy } from '../services/rooms/invite-policy.ts'
@@ -123,6 +124,7 @@ function assembleMembershipChanges(
     profiles: deps.userData.profiles,
     invites: services.invites,
     remote: deps.remoteMemberships,
+    blocked: new BlockedRooms({ database: core.database }),
     rateLimiter,
     restrictedJoins: new RestrictedJoins({ memberships, serverName }),
     onSucceeded: transferringSettings(core, services.settings),

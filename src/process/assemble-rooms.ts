@@ -1,6 +1,7 @@
 import type { EventsWriter } from '../services/events/event-intent.ts'
 import type { ForeignEventsWriter } from '../services/events/foreign-events.ts'
 import { EventPersister } from '../services/events/event-persister.ts'
+import type { RoomId } from '../protocol/ids.ts'
 import { readEventsStream } from '../services/events/event-stream-reader.ts'
 import { NidAllocator } from '../services/events/nid-allocator.ts'
 import { RoomModels } from '../services/events/room-models.ts'
@@ -23,6 +24,7 @@ export function assembleRooms(core: Core, deps: { pushActions: PushActionCalcula
   const { database, hub, clock, random, serverName, signingKey, events, logger } = core
   const models = new RoomModels({ database, cacheFactor: core.cacheFactor })
   const nids = new NidAllocator({ database })
+  hub.onPurge(({ roomId }) => models.forget(roomId as RoomId))
   readEventsStream(hub, database)
   const writer = new EventPersister({
     database,

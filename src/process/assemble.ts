@@ -29,6 +29,7 @@ import { assembleMedia } from './assemble-media.ts'
 import { assemblePush } from './assemble-push.ts'
 import type { PushServices } from './assemble-push.ts'
 import { assemblePushSending, linkEmailPushers } from './assemble-push-sending.ts'
+import { assemblePurging } from './assemble-purging.ts'
 import { assembleRoomDirectory } from './assemble-room-directory.ts'
 import { assembleRoomReading } from './assemble-room-reading.ts'
 import { assembleRoomWriting } from './assemble-room-writing.ts'
@@ -126,6 +127,7 @@ function makeContext(core: Core, services: ReturnType<typeof assembleServices>):
     ...services.reading,
     ...services.writing,
     ...services.addresses,
+    ...services.purging,
     ...services.federationReads,
     ...services.outbound.client,
     ...services.remote,
@@ -193,6 +195,7 @@ function assembleServices(core: Core, cluster: Cluster) {
   reading.roomTimes.setMissing(remote.remoteTimes)
   const writing = assembleRoomWriting(core, { ...local, ...remote, writer })
   const addresses = assembleThreepidInvitations(core, { ...local, writing, writer })
+  const purging = assemblePurging(core, { ...local, cluster, writing, writer })
   const outbound = assembleFederationOutbound(core, { cluster, federation, encryption, profiles: userData.profiles })
   const pushSending = assemblePushSending(core, { ...local, cluster })
   const asServices = assembleAppservices(core, { cluster, accounts, appservices, directory, userData })
@@ -201,6 +204,7 @@ function assembleServices(core: Core, cluster: Cluster) {
     ...local,
     writing,
     addresses,
+    purging,
     federationReads,
     remote,
     outbound,

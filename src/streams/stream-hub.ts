@@ -26,6 +26,12 @@ const READ_RETRY_MS = 1000
  * moves at once.
  */
 export type ResetHandler = (head: StreamPosition) => void | Promise<void>
+
+/** Events of a room are in the database no more, or (`isGone`) the whole room. */
+export interface RoomPurge {
+  readonly roomId: string
+  readonly isGone: boolean
+}
 /** Reads a lane's head from PostgreSQL: everything up to it is committed, or lost for good. */
 export type ReadHead = (stream: StreamName, lane: number) => Promise<number>
 
@@ -68,6 +74,7 @@ export class StreamHub {
   readonly tails = new Map<StreamName, TailStats>()
   readonly #onError: (error: unknown) => void
   readonly #commitListeners: ((frame: Frame) => void)[] = []
+  readonly #purgeHandlers: ((purge: RoomPurge) => void)[] = []
   #readHead: ReadHead | undefined
   #gapWaitMs = GAP_WAIT_MS
   #parked = 0
@@ -115,6 +122,17 @@ export class StreamHub {
   /** Registers what drops the caches of a stream when this process is too far behind to be told every row. */
   onReset(name: StreamName, handler: ResetHandler): void {
     this.#state(name).resets.push(handler)
+  }
+
+  /** Registers what forgets a room of which something was purged. Must not throw and must not wait. */
+  onPurge(handler: (purge: RoomPurge) => void): void {
+    this.#purgeHandlers.push(handler)
+  }
+
+  /** Makes the caches of this process forget a room; all of them without saying which: it is not known any more. */
+  purged(purge: RoomPurge | undefined): void {
+    if (purge) for (const handler of this.#purgeHandlers) handler(purge)
+    else this.#dropCaches(this.#state('events'), this.head('events'))
   }
 
   /** Registers the query for a lane's head. Without it, what frames say of heads is believed. */
@@ -262,6 +280,13 @@ export class StreamHub {
   /** Caches first, then the head: nobody sees the new head with old values. */
   #reset(state: StreamState, lane: LaneState, head: number): void {
     this.stats.resets++
+    this.#dropCaches(state, head)
+    lane.head = head
+    this.#applyHeld(state, lane)
+    this.#notify(state, lane)
+  }
+
+  #dropCaches(state: StreamState, head: number): void {
     for (const handler of state.resets) {
       try {
         handler(head as StreamPosition)?.catch(this.#onError)
@@ -269,9 +294,6 @@ export class StreamHub {
         this.#onError(error)
       }
     }
-    lane.head = head
-    this.#applyHeld(state, lane)
-    this.#notify(state, lane)
   }
 
   #notify(state: StreamState, lane: LaneState): void {

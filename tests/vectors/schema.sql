@@ -40,6 +40,11 @@ CREATE TABLE appservice_transactions (
   created_ts_ms bigint NOT NULL
 );
 
+CREATE TABLE blocked_rooms (
+  room_id text NOT NULL,
+  user_id text NOT NULL
+);
+
 CREATE TABLE cache_invalidations (
   position bigint NOT NULL,
   cache text NOT NULL,
@@ -543,7 +548,9 @@ CREATE TABLE room_head (
   joined_count integer NOT NULL,
   invited_count integer NOT NULL,
   notify_ordinal bigint NOT NULL DEFAULT 0,
-  purge_gen integer NOT NULL DEFAULT 0
+  purge_gen integer NOT NULL DEFAULT 0,
+  purged_pos bigint NOT NULL DEFAULT 0,
+  purged_ordinal bigint NOT NULL DEFAULT 0
 );
 
 CREATE TABLE room_reports (
@@ -562,6 +569,18 @@ CREATE TABLE rooms (
   created_ts_ms bigint NOT NULL
 );
 
+CREATE TABLE scheduled_tasks (
+  task_id text NOT NULL,
+  action text NOT NULL,
+  status text NOT NULL,
+  timestamp_ms bigint NOT NULL,
+  resource_id text,
+  params text NOT NULL,
+  progress text NOT NULL DEFAULT '{}'::text,
+  result text,
+  error text
+);
+
 CREATE TABLE schema_migrations (
   file text NOT NULL,
   applied_at timestamp with time zone NOT NULL DEFAULT now()
@@ -576,6 +595,11 @@ CREATE TABLE server_keys (
   source text NOT NULL,
   fetched_ts_ms bigint NOT NULL,
   response text NOT NULL
+);
+
+CREATE TABLE server_switches (
+  name text NOT NULL,
+  is_on boolean NOT NULL
 );
 
 CREATE TABLE sliding_sync_connections (
@@ -742,6 +766,8 @@ ALTER TABLE appservice_state ADD PRIMARY KEY (appservice_id);
 
 ALTER TABLE appservice_transactions ADD PRIMARY KEY (appservice_id, txn_id);
 
+ALTER TABLE blocked_rooms ADD PRIMARY KEY (room_id);
+
 ALTER TABLE cache_invalidations ADD PRIMARY KEY ("position");
 
 ALTER TABLE consumer_cursor ADD PRIMARY KEY (consumer, shard, stream, lane);
@@ -884,9 +910,13 @@ ALTER TABLE rooms ADD PRIMARY KEY (room_nid);
 
 ALTER TABLE rooms ADD UNIQUE (room_id);
 
+ALTER TABLE scheduled_tasks ADD PRIMARY KEY (task_id);
+
 ALTER TABLE schema_migrations ADD PRIMARY KEY (file);
 
 ALTER TABLE server_keys ADD PRIMARY KEY (server_name, key_id);
+
+ALTER TABLE server_switches ADD PRIMARY KEY (name);
 
 ALTER TABLE sliding_sync_connections ADD PRIMARY KEY (connection_nid);
 
@@ -958,6 +988,8 @@ CREATE UNIQUE INDEX appservice_state_pkey ON public.appservice_state USING btree
 
 CREATE UNIQUE INDEX appservice_transactions_pkey ON public.appservice_transactions USING btree (appservice_id, txn_id);
 
+CREATE UNIQUE INDEX blocked_rooms_pkey ON public.blocked_rooms USING btree (room_id);
+
 CREATE UNIQUE INDEX cache_invalidations_pkey ON public.cache_invalidations USING btree ("position");
 
 CREATE UNIQUE INDEX consumer_cursor_pkey ON public.consumer_cursor USING btree (consumer, shard, stream, lane);
@@ -1025,6 +1057,8 @@ CREATE UNIQUE INDEX event_search_pkey ON public.event_search USING btree (event_
 CREATE INDEX event_search_room ON public.event_search USING btree (room_nid, "position");
 
 CREATE UNIQUE INDEX events_event_id_key ON public.events USING btree (event_id);
+
+CREATE INDEX events_overlay ON public.events USING btree (overlay_id) WHERE (overlay_id IS NOT NULL);
 
 CREATE UNIQUE INDEX events_pkey ON public.events USING btree (event_nid);
 
@@ -1194,9 +1228,17 @@ CREATE UNIQUE INDEX rooms_pkey ON public.rooms USING btree (room_nid);
 
 CREATE UNIQUE INDEX rooms_room_id_key ON public.rooms USING btree (room_id);
 
+CREATE UNIQUE INDEX scheduled_tasks_pkey ON public.scheduled_tasks USING btree (task_id);
+
+CREATE INDEX scheduled_tasks_resource ON public.scheduled_tasks USING btree (resource_id);
+
+CREATE INDEX scheduled_tasks_status ON public.scheduled_tasks USING btree (status, timestamp_ms);
+
 CREATE UNIQUE INDEX schema_migrations_pkey ON public.schema_migrations USING btree (file);
 
 CREATE UNIQUE INDEX server_keys_pkey ON public.server_keys USING btree (server_name, key_id);
+
+CREATE UNIQUE INDEX server_switches_pkey ON public.server_switches USING btree (name);
 
 CREATE INDEX sliding_sync_connections_last_used ON public.sliding_sync_connections USING btree (last_used_ts_ms);
 
@@ -1215,6 +1257,8 @@ CREATE INDEX state_intervals_from ON public.state_intervals USING btree (room_ni
 CREATE UNIQUE INDEX state_intervals_pkey ON public.state_intervals USING btree (room_nid, slot_nid, from_pos);
 
 CREATE UNIQUE INDEX state_overlays_pkey ON public.state_overlays USING btree (overlay_id);
+
+CREATE INDEX state_overlays_room ON public.state_overlays USING btree (room_nid);
 
 CREATE UNIQUE INDEX state_slots_pkey ON public.state_slots USING btree (slot_nid);
 
@@ -1444,6 +1488,15 @@ BEGIN
    WHERE c.connection_nid = old.connection_nid AND c.connection_nid <> v_nid;
   RETURN v_position;
 END $function$;
+
+CREATE OR REPLACE FUNCTION public.state_text(p_json text, p_key text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE
+AS $function$
+  SELECT CASE WHEN strpos(p_json, '\u0000') > 0 THEN NULL
+              WHEN json_typeof(p_json::json -> 'content' -> p_key) = 'string' THEN p_json::json -> 'content' ->> p_key END
+$function$;
 
 CREATE OR REPLACE FUNCTION public.stream_last_value(p_stream integer)
  RETURNS bigint

@@ -29,16 +29,23 @@ import type { EventCreator } from '../../services/events/event-creator.ts'
 import type { Notifications } from '../../services/push/notifications.ts'
 import type { PushRules } from '../../services/push/push-rules.ts'
 import type { Pushers } from '../../services/push/pushers.ts'
+import type { BackgroundUpdates } from '../../services/purge/background-updates.ts'
+import type { BlockedRooms } from '../../services/purge/blocked-rooms.ts'
+import type { HistoryPurges } from '../../services/purge/history-purges.ts'
+import type { RoomDeletions } from '../../services/purge/room-deletions.ts'
+import type { ScheduledTasks } from '../../services/purge/scheduled-tasks.ts'
 import type { Relations } from '../../services/relations/relations.ts'
 import type { Destinations } from '../../services/federation/outbound/destinations.ts'
 import type { RemoteReads } from '../../services/federation/outbound/remote-reads.ts'
 import type { RemoteAliases } from '../../services/federation/remote/remote-aliases.ts'
+import type { AdminRooms } from '../../services/rooms/admin-rooms.ts'
 import type { RoomAliases } from '../../services/rooms/aliases.ts'
 import type { PublicRooms } from '../../services/rooms/public-rooms.ts'
 import type { SpaceHierarchies } from '../../services/rooms/hierarchy.ts'
 import type { MembershipChanges } from '../../services/rooms/membership-changes.ts'
 import type { RoomCreation } from '../../services/rooms/room-creation.ts'
 import type { ThreepidInvitations } from '../../services/rooms/threepid-invitations.ts'
+import type { RoomPromotion } from '../../services/rooms/room-promotion.ts'
 import type { RoomUpgrade } from '../../services/rooms/room-upgrade.ts'
 import type { Memberships } from '../../services/rooms/memberships.ts'
 import type { EventReports } from '../../services/rooms/event-reports.ts'
@@ -132,4 +139,11 @@ export interface ClientContext extends KeysContext {
   readonly roomCreation: RoomCreation
   readonly threepidInvitations: ThreepidInvitations
   readonly roomUpgrade: RoomUpgrade
+  readonly scheduledTasks: ScheduledTasks
+  readonly backgroundUpdates: BackgroundUpdates
+  readonly blockedRooms: BlockedRooms
+  readonly historyPurges: HistoryPurges
+  readonly roomDeletions: RoomDeletions
+  readonly adminRooms: AdminRooms
+  readonly roomPromotion: RoomPromotion
 }

@@ -27,6 +27,7 @@ export class OwnedMembers {
         this.#rooms.delete(row.roomId)
     })
     deps.hub.onReset('events', () => this.#rooms.clear())
+    deps.hub.onPurge(({ roomId }) => void this.#rooms.delete(roomId))
   }
 
   /** Forgets all: the reader goes on from another place. */

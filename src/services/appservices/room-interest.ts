@@ -27,6 +27,7 @@ export class RoomInterest {
       if (memberChangesOf(row).some(({ stateKey }) => this.#appservice.ownsUser(stateKey))) this.#rooms.delete(row.roomId)
     })
     deps.hub.onReset('events', () => this.#rooms.clear())
+    deps.hub.onPurge(({ roomId }) => void this.#rooms.delete(roomId))
   }
 
   /** Tells whether the room concerns the service now. */

@@ -52,6 +52,9 @@ export class EventReader {
       this.#redactions.set(row.redacts as EventId, row.eventId as EventId)
     })
     deps.hub.onReset('events', () => this.#cache.clear())
+    deps.hub.onPurge(({ roomId }) => {
+      for (const [eventId, stored] of this.#cache.entries()) if (stored.event.roomId === roomId) this.#cache.delete(eventId)
+    })
   }
 
   /** Gets events by id in one query for those not in memory; unknown ids are left out. */

@@ -46,6 +46,12 @@ export class RoomModels {
     return this.#models.get(roomId)
   }
 
+  /** Throws a room away of which something was purged: who uses its model meanwhile finds the room's version raised. */
+  forget(roomId: RoomId): void {
+    const model = this.#models.peek(roomId)
+    if (model) this.drop(model)
+  }
+
   put(model: RoomModel): void {
     this.#models.set(model.roomId, model)
   }

@@ -28,6 +28,7 @@ export class RoomServers {
         this.#acls.delete(row.roomId as RoomId)
     })
     deps.hub.onReset('events', () => this.#acls.clear())
+    deps.hub.onPurge(({ roomId }) => void this.#acls.delete(roomId as RoomId))
   }
 
   /** Throws M_FORBIDDEN where the room's ACL denies the server. Spec: server-server-api § Server Access Control Lists (ACLs). */

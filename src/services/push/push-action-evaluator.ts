@@ -62,6 +62,7 @@ export class PushActionEvaluator implements PushActionCalculator {
         if (membership === 'join') this.#rooms.peek(row.roomId as RoomId)?.stale.add(stateKey as UserId)
     })
     for (const stream of ['events', 'push_rules'] as const) deps.hub.onReset(stream, () => this.#rooms.clear())
+    deps.hub.onPurge(({ roomId }) => void this.#rooms.delete(roomId as RoomId))
   }
 
   async prepare(roomId: RoomId, view: RoomPushView): Promise<void> {

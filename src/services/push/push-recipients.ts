@@ -57,6 +57,7 @@ export class PushRecipients {
     // Users whose last pusher went stay in the set: the database has the last word.
     deps.hub.onRow('pushers', ({ userId }) => this.#add(userId))
     deps.hub.onReset('events', () => this.#rooms.clear())
+    deps.hub.onPurge(({ roomId }) => void this.#rooms.delete(roomId as RoomId))
     deps.hub.onReset('pushers', () => this.forget())
   }
 

@@ -69,6 +69,7 @@ export class UnreadCounts {
     deps.hub.onRow('receipts', (row) => this.#applyReceipt(row))
     deps.hub.onRow('push_rules', (row) => this.#forgetUser(row.userId as UserId))
     for (const stream of ['events', 'receipts', 'push_rules'] as const) deps.hub.onReset(stream, () => this.#forgetAll())
+    deps.hub.onPurge(({ roomId }) => this.#forgetRoom(roomId as RoomId))
   }
 
   /**
@@ -209,6 +210,12 @@ export class UnreadCounts {
   #forgetUser(userId: UserId): void {
     this.#users.delete(userId)
     for (const load of this.#loads.get(userId) ?? []) load.isAllStale = true
+  }
+
+  /** Users' counts hang on the room's totals: without those, they are read anew. */
+  #forgetRoom(roomId: RoomId): void {
+    this.#rooms.delete(roomId)
+    for (const loads of this.#loads.values()) for (const load of loads) load.stale.add(roomId)
   }
 
   #forgetAll(): void {

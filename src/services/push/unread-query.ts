@@ -73,7 +73,8 @@ export async function queryUnreadCounts(
 
 function findReading(point: RoomReadPoints, receipts: readonly OwnReadReceipt[]): RoomReading {
   const receiptOf = (threadId: string): ReadPoint => receipts.find((receipt) => receipt.threadId === threadId) ?? NOTHING_READ
-  const base = later({ position: point.joinPosition, ordinal: point.joinOrdinal }, receiptOf(''))
+  const purged = { position: point.purgedPosition, ordinal: point.purgedOrdinal }
+  const base = later(later({ position: point.joinPosition, ordinal: point.joinOrdinal }, receiptOf('')), purged)
   const main = later(later(base, receiptOf('main')), { position: point.sentPosition, ordinal: point.sentOrdinal })
   return { roomId: point.roomId, headOrdinal: point.headOrdinal, base, main }
 }

@@ -44,6 +44,8 @@ export interface MembershipChangesDeps {
   /** Rooms and users of other servers. */
   readonly remote: RemoteMemberships
   readonly invites: InvitePolicy
+  /** Rooms that an administrator has closed. */
+  readonly blocked: { assertOpen(roomId: RoomId): Promise<void> }
   readonly rateLimiter: RateLimiter
   /** A user has joined a room whose predecessor they were in. */
   readonly onSucceeded: (userId: UserId, succession: Succession) => void
@@ -84,6 +86,7 @@ export class MembershipChanges {
     const known = (await memberships.getOfUser(userId)).get(roomId)
     if (known?.membership === 'join') return known.eventId
     refuseSuspended(requester, 'Joining rooms')
+    await this.#deps.blocked.assertOpen(roomId)
     const entry = { roomId, userId, via, content }
     if (!(await remote.isHere(roomId))) {
       const servers = await remote.serversFor(entry)
@@ -180,6 +183,7 @@ export class MembershipChanges {
   /** Asks to be let in, other servers where nobody of ours is in the room. Throws M_NOT_FOUND, M_FORBIDDEN. Spec: knocking.yaml. */
   async knock(requester: Requester, roomId: RoomId, content: JsonObject = {}, via: readonly string[] = []): Promise<EventId> {
     refuseSuspended(requester, 'Knocking on rooms')
+    await this.#deps.blocked.assertOpen(roomId)
     const { userId } = requester
     const { remote } = this.#deps
     if (!(await remote.isHere(roomId))) {
@@ -198,6 +202,7 @@ export class MembershipChanges {
   /** Invites a user. Throws M_FORBIDDEN, M_INVITE_BLOCKED, M_NOT_FOUND, M_LIMIT_EXCEEDED. Spec: inviting.yaml. */
   async invite(requester: Requester, change: MemberChange): Promise<EventId> {
     await this.#assertMember(requester, change.roomId)
+    await this.#deps.blocked.assertOpen(change.roomId)
     await this.#deps.invites.check(requester, [change.userId], change.roomId)
     if (this.#deps.remote.isOurs(change.userId)) return this.#append(requester, change, 'invite')
     const { roomId, userId, content = {} } = change

@@ -30,6 +30,7 @@ export class Memberships {
   readonly #byRoom = cacheOfEntries<RoomId, Promise<Map<UserId, string>>>(ROOMS_MAX)
 
   #caches: CacheInvalidation | undefined
+  #onForgotten: ((roomId: RoomId) => void) | undefined
 
   constructor(deps: { database: Database; hub: StreamHub }) {
     this.#database = deps.database
@@ -40,6 +41,16 @@ export class Memberships {
       this.#byUser.clear()
       this.#byRoom.clear()
     })
+    deps.hub.onPurge(({ roomId, isGone }) => {
+      if (!isGone) return
+      this.#byRoom.delete(roomId as RoomId)
+      for (const rooms of this.#byUser.values()) void rooms.then((known) => known.delete(roomId as RoomId))
+    })
+  }
+
+  /** Says who is told of a room that a user has forgotten. */
+  setForgottenListener(listener: (roomId: RoomId) => void): void {
+    this.#onForgotten = listener
   }
 
   /** Says how other processes are told of what is no row of the events stream: forgotten rooms. */
@@ -166,6 +177,7 @@ export class Memberships {
     const done = await forgetMembership(this.#database, { roomId, userId })
     this.#byUser.delete(userId)
     await this.#caches?.forget(CACHE, [userId])
+    if (done) this.#onForgotten?.(roomId)
     return done
   }
 }

@@ -60,6 +60,7 @@ export class RoomCards {
       if (row.redacts !== undefined || isTouched) this.#cache.delete(row.roomId as RoomId)
     })
     deps.hub.onReset('events', () => this.#cache.clear())
+    deps.hub.onPurge(({ roomId }) => void this.#cache.delete(roomId as RoomId))
   }
 
   /** Gets the cards of rooms, in one query for those not in memory; unknown rooms are left out. */

@@ -44,6 +44,11 @@ export class RoomPreviews {
     return this.#summarize([...cards.values()].filter((card) => canSee(card, memberships)))
   }
 
+  /** Reads the summaries of all of the rooms that we know, for administrators. */
+  async getAll(roomIds: readonly RoomId[]): Promise<Map<RoomId, RoomSummary>> {
+    return this.#summarize([...(await this.#cards.get(roomIds)).values()])
+  }
+
   /**
    * Reads the summaries of those rooms that somebody of another server could join, knock on or read. Rooms that we do not know
    * are in neither list. Spec: server-server-api space_hierarchy.yaml.

@@ -73,6 +73,12 @@ export class RoomFactsCache {
       this.#children.clear()
       for (const reading of this.#readings) reading.isReset = true
     })
+    deps.hub.onPurge(({ roomId, isGone }) => {
+      if (!isGone) return
+      this.#rooms.delete(roomId as RoomId)
+      this.#children.delete(roomId)
+      for (const reading of this.#readings) reading.stale.add(roomId)
+    })
   }
 
   #onEvent(row: EventRow, position: StreamPosition): void {

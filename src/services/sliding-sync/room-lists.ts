@@ -60,6 +60,9 @@ export class RoomLists {
     deps.hub.onRow('account_data', (row, position) => this.#accountChanges.note(row.userId, position))
     deps.hub.onReset('account_data', (head) => this.#accountChanges.reset(head))
     deps.hub.onReset('events', () => this.#users.clear())
+    deps.hub.onPurge(({ isGone }) => {
+      if (isGone) this.#users.clear()
+    })
   }
 
   getFeed(userId: UserId): Promise<UserFeed> {

@@ -31,6 +31,10 @@ export class MemberEvents {
       this.#cache.clear()
       this.#changes++
     })
+    deps.hub.onPurge(({ roomId, isGone }) => {
+      this.#changes++
+      if (isGone) for (const key of this.#cache.keys()) if (key.startsWith(keyOf(roomId, ''))) this.#cache.delete(key)
+    })
   }
 
   /** Gets the member events of the pairs, in one query for those not in memory. */

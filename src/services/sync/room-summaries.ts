@@ -38,6 +38,7 @@ export class RoomSummaries {
       this.#lastChange.clear()
       this.#beganAt = head
     })
+    deps.hub.onPurge(({ roomId }) => void this.#summaries.delete(roomId as RoomId))
   }
 
   /** Tells whether the room's members may have changed after the position. */

@@ -46,6 +46,7 @@ export class RoomTimelines {
     this.#bytesMax = BYTES_MAX * (deps.cacheFactor ?? 1)
     deps.hub.onRow('events', (row, position) => this.#append(row, position))
     deps.hub.onReset('events', () => this.#rooms.clear())
+    deps.hub.onPurge(({ roomId }) => this.#rooms.delete(roomId))
   }
 
   #append(row: EventRow, position: StreamPosition): void {

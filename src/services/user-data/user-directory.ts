@@ -105,6 +105,19 @@ export class UserDirectory {
     this.#background.run('user directory', () => this.catchUp())
   }
 
+  /** Looks at everything once more, where this process keeps the directory. */
+  rebuild(): void {
+    if (this.#epoch === undefined) return
+    this.#background.run('user directory', async () => {
+      await this.#running
+      for (const stream of ['events', 'profiles'] as const) {
+        this.#done[stream] = 0
+        this.#newest[stream] = this.#hub.head(stream)
+      }
+      await this.catchUp()
+    })
+  }
+
   /** Gives the role back. */
   stop(): void {
     this.#epoch = undefined

@@ -34,6 +34,17 @@ export async function getMembershipsOfRoom(tx: Queryable, roomId: RoomId): Promi
   )
 }
 
+/** Tells whether none of our users has a place in the room that they have not forgotten; false for a room that none was in. */
+export async function isForgottenByAll(tx: Queryable, roomId: RoomId, serverName: string): Promise<boolean> {
+  const [row] = await tx.query<{ isForgotten: boolean | null }>(
+    'is_forgotten_by_all',
+    `SELECT bool_and(m.is_forgotten) AS "isForgotten" FROM memberships m JOIN rooms r USING (room_nid)
+      WHERE r.room_id = $1 AND right(m.user_id, length($2)) = $2`,
+    [roomId, `:${serverName}`],
+  )
+  return row?.isForgotten === true
+}
+
 /** Marks a left room as forgotten. Returns whether the user had left it. */
 export async function forgetMembership(tx: Queryable, key: { roomId: RoomId; userId: UserId }): Promise<boolean> {
   const rows = await tx.query(

@@ -21,6 +21,9 @@ export interface RoomReadPoints {
   /** The user's newest message in the main timeline. */
   readonly sentPosition: number
   readonly sentOrdinal: number
+  /** Up to where the room's history was purged: it counts as read. */
+  readonly purgedPosition: number
+  readonly purgedOrdinal: number
 }
 
 /** Reads, for each room, how far it has come by `upTo` and where the user's counting begins. Zeros stand for nothing. */
@@ -33,8 +36,9 @@ export async function getRoomReadPoints(
     'get_room_read_points',
     `SELECT r.room_id AS "roomId", coalesce(head.notify_ordinal, 0) AS "headOrdinal",
             coalesce(joined.position, 0) AS "joinPosition", coalesce(joined.notify_ordinal, 0) AS "joinOrdinal",
-            coalesce(sent.position, 0) AS "sentPosition", coalesce(sent.notify_ordinal, 0) AS "sentOrdinal"
-       FROM rooms r
+            coalesce(sent.position, 0) AS "sentPosition", coalesce(sent.notify_ordinal, 0) AS "sentOrdinal",
+            h.purged_pos AS "purgedPosition", h.purged_ordinal AS "purgedOrdinal"
+       FROM rooms r JOIN room_head h USING (room_nid)
        LEFT JOIN LATERAL (
          SELECT notify_ordinal FROM events WHERE room_nid = r.room_nid AND position <= $3 AND ordinal = 0 ORDER BY position DESC LIMIT 1) head ON true
        LEFT JOIN LATERAL (

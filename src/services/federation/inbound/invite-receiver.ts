@@ -43,6 +43,7 @@ export interface InviteReceiverDeps {
   readonly memberships: Pick<Memberships, 'getOfUser'>
   readonly roomServers: RoomServers
   readonly policy: Pick<InvitePolicy, 'checkForeign'>
+  readonly blocked: { assertOpen(roomId: RoomId): Promise<void> }
   readonly wake: (roomIds: readonly RoomId[]) => Promise<void>
   readonly clock: Clock
   readonly serverName: ServerName
@@ -69,6 +70,7 @@ export class InviteReceiver {
         extra: { room_version: invite.roomVersion },
       })
     const event = this.#checkShape(invite, roomVersion)
+    await this.#deps.blocked.assertOpen(roomId)
     const read = await this.#read(invite, roomVersion)
     if (roomVersion.hashRoomId) await this.#checkShownState(shownState, roomVersion, roomId)
     await this.#checkUser(event)

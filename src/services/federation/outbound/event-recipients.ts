@@ -44,6 +44,7 @@ export class EventRecipients {
       if (memberChangesOf(row).some(isComingOrGoing)) this.#rooms.delete(row.roomId as RoomId)
     })
     deps.hub.onReset('events', () => this.#rooms.clear())
+    deps.hub.onPurge(({ roomId }) => void this.#rooms.delete(roomId as RoomId))
   }
 
   /** The other servers in the room as of the newest that this process knows. */

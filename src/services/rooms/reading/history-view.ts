@@ -11,6 +11,7 @@ import type { RoomView } from './room-view.ts'
  * query; pages without such events cost none.
  */
 export async function filterHistory(database: Queryable, view: RoomView, events: readonly StoredEvent[]): Promise<StoredEvent[]> {
+  if (view.seesAll) return view.filter(events)
   const history = events.filter((stored) => stored.ordinal !== 0 && stored.flags === 0)
   const visible = new Set(view.filter(events))
   if (history.length === 0) return [...visible]

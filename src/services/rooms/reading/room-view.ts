@@ -19,9 +19,12 @@ export class RoomView {
   readonly #userId: UserId
   readonly #history: readonly SlotInterval[]
   readonly #memberships: readonly { readonly fromPos: number; readonly membership: Membership }[]
+  /** It is an administrator's, who sees every event. */
+  readonly seesAll: boolean
 
-  constructor(userId: UserId, history: readonly SlotInterval[]) {
+  constructor(userId: UserId, history: readonly SlotInterval[], options: { readonly seesAll?: boolean } = {}) {
     this.#userId = userId
+    this.seesAll = options.seesAll ?? false
     this.#history = history
     this.#memberships = history
       .filter((interval) => interval.type === 'm.room.member')
@@ -43,6 +46,7 @@ export class RoomView {
    * the stream, of which `filterHistory` knows.
    */
   filter(events: readonly StoredEvent[]): StoredEvent[] {
+    if (this.seesAll) return events.filter((stored) => stored.position !== undefined && stored.flags === 0)
     const items = events.flatMap((stored) =>
       stored.position === undefined || stored.flags !== 0 || stored.ordinal !== 0
         ? []
@@ -58,6 +62,7 @@ export class RoomView {
 
   /** Memberships at the events, as ClientEvents wants them. */
   membershipsAt(events: readonly StoredEvent[]): ReadonlyMap<EventId, string> {
+    if (this.seesAll) return new Map()
     return new Map(events.map((stored) => [stored.event.eventId, this.membershipAt(placeOf(stored))]))
   }
 
@@ -91,6 +96,7 @@ export class RoomViews {
       else for (const { type, stateKey } of changes) if (type === 'm.room.member') this.#rooms.get(row.roomId)?.delete(stateKey)
     })
     deps.hub.onReset('events', () => this.#rooms.clear())
+    deps.hub.onPurge(({ roomId }) => void this.#rooms.delete(roomId))
   }
 
   /** What the user may see of a room. */

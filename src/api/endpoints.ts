@@ -18,6 +18,7 @@ import {
 import { deleteProfileField, getProfileField, getUserProfile, setProfileField } from './client/account/profile.ts'
 import { deactivateAccount } from './client/account/account-deactivation.ts'
 import { THREEPID_ENDPOINTS } from './client/account/threepid-endpoints.ts'
+import { ADMISSION_ENDPOINTS } from './consent/admission-endpoints.ts'
 import { pingAppservice } from './client/appservice/appservice-ping.ts'
 import { updateAppserviceRoomDirectoryVisibility } from './client/appservice/appservice-room-directory.ts'
 import { deleteDevice, deleteDevices, getDevice, getDevices, updateDevice } from './client/account/device-management.ts'

@@ -80,12 +80,18 @@ export const registrationOptions = section('Registration and login', {
         'Who makes an account must agree to the policy first (the stage `m.login.terms`).',
       ),
       policyName: text('policy_name', 'Privacy Policy', 'Name of the policy, as clients show it.'),
-      templateDir: optionalText('template_dir', 'Folder of the policies: `en/<version>.html`. Read by Synapse only.'),
+      templateDir: optionalText(
+        'template_dir',
+        'Folder of the policies: `<language>/<version>.html` and `<language>/success.html`, as Synapse has them.',
+      ),
       serverNoticeContent: plainObject('server_notice_content', 'Accepted; there are no server notices yet.'),
       sendServerNoticeToGuests: flag('send_server_notice_to_guests', false, 'Accepted; there are no server notices yet.'),
-      blockEventsError: optionalText('block_events_error', 'Accepted; nobody is kept from sending yet.'),
+      blockEventsError: optionalText(
+        'block_events_error',
+        'Who has not agreed sends nothing, and is told this; `%(consent_uri)s` is replaced by the address of the policy.',
+      ),
     },
-    'The policy that people agree to. It is shown at `<public_baseurl>/_matrix/consent?v=<version>`, which the proxy must answer.',
+    'The policy that people agree to. It is shown at `<public_baseurl>/_matrix/consent?v=<version>`, by listeners with the resource consent.',
   ),
   defaultIdentityServer: optionalText('default_identity_server', 'The identity server that clients are told of.'),
   enableSetDisplayname: flag(

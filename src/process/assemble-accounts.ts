@@ -13,10 +13,13 @@ import { Passwords } from '../services/accounts/passwords.ts'
 import { Registration } from '../services/accounts/registration.ts'
 import type { OnRegistered, RegistrationOptions } from '../services/accounts/registration.ts'
 import type { Policy } from '../services/accounts/registration-flows.ts'
+import { Standings } from '../services/accounts/standings.ts'
 import { Threepids } from '../services/accounts/threepids.ts'
 import type { OnThreepidRemoved } from '../services/accounts/threepids.ts'
 import { Sessions } from '../services/accounts/sessions.ts'
 import { SharedSecretRegistration } from '../services/accounts/shared-secret-registration.ts'
+import { UseLimits } from '../services/accounts/use-limits.ts'
+import type { UseLimitOptions } from '../services/accounts/use-limits.ts'
 import { Devices } from '../services/devices/devices.ts'
 import type { DeleteDeviceHook } from '../services/devices/devices.ts'
 import { LastSeen } from '../services/devices/last-seen.ts'
@@ -36,6 +39,8 @@ export interface AccountServices {
   readonly interactiveAuth: InteractiveAuth
   readonly accounts: Accounts
   readonly threepids: Threepids
+  readonly standings: Standings
+  readonly useLimits: UseLimits
   readonly openIdTokens: OpenIdTokens
   readonly devices: Devices
   readonly lastSeen: LastSeen
@@ -76,7 +81,9 @@ export function assembleAccounts(
   })
   const isCrossSigningKeyId: IsCrossSigningKeyId = async (userId, deviceId) =>
     (await getCrossSigningKeys(database, [userId])).some(({ publicKey }) => publicKey === deviceId)
-  const parts = { database, clock, random, rateLimiter, passwords, sessions }
+  const standings = new Standings({ database, caches })
+  const limits = new UseLimits({ database, clock, standings, options: useLimitOptions(config) })
+  const parts = { database, clock, random, rateLimiter, passwords, sessions, limits }
   const login = new Login({ ...parts, options: loginOptions(config), isCrossSigningKeyId })
   const registration = new Registration({
     ...parts,
@@ -101,6 +108,8 @@ export function assembleAccounts(
   })
   return {
     ...devices,
+    standings,
+    useLimits: limits,
     login,
     registration,
     interactiveAuth,
@@ -194,6 +203,15 @@ function registrationOptions(config: Config, serverName: ServerName): Registrati
     allowsUnderscore: registration.allowUnderscorePrefixedLocalpart,
     passwordPolicy: registration.passwordConfig.policy,
     limits: { registration: ratelimits.rcRegistration, tokenValidity: ratelimits.rcRegistrationTokenValidity },
+  }
+}
+
+function useLimitOptions({ limits, server, users }: Config): UseLimitOptions {
+  return {
+    limits,
+    closed: server.hsDisabled ? { message: server.hsDisabledMessage } : undefined,
+    adminContact: server.adminContact,
+    countsAppserviceUsers: users.trackAppserviceUserIps,
   }
 }
 

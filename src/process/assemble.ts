@@ -11,6 +11,7 @@ import type { StreamName } from '../streams/streams.ts'
 import type { Logger } from '../util/logger.ts'
 import { assembleAccounts } from './assemble-accounts.ts'
 import type { AccountServices } from './assemble-accounts.ts'
+import { assembleAdmission } from './assemble-admission.ts'
 import { assembleAppserviceRegistry, assembleAppservices } from './assemble-appservices.ts'
 import { assembleCluster, routeEvents } from './assemble-cluster.ts'
 import type { Cluster } from './assemble-cluster.ts'
@@ -126,6 +127,7 @@ function makeContext(core: Core, services: ReturnType<typeof assembleServices>):
     ...services.directory,
     ...services.reading,
     ...services.writing,
+    ...services.admission,
     ...services.addresses,
     ...services.purging,
     ...services.federationReads,
@@ -194,6 +196,7 @@ function assembleServices(core: Core, cluster: Cluster) {
   reading.roomMessages.setHistory(remote.roomHistory)
   reading.roomTimes.setMissing(remote.remoteTimes)
   const writing = assembleRoomWriting(core, { ...local, ...remote, writer })
+  const admission = assembleAdmission(core, { ...local, cluster })
   const addresses = assembleThreepidInvitations(core, { ...local, writing, writer })
   const purging = assemblePurging(core, { ...local, cluster, writing, writer })
   const outbound = assembleFederationOutbound(core, { cluster, federation, encryption, profiles: userData.profiles })
@@ -203,6 +206,7 @@ function assembleServices(core: Core, cluster: Cluster) {
   return {
     ...local,
     writing,
+    admission,
     addresses,
     purging,
     federationReads,

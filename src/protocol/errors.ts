@@ -56,6 +56,8 @@ export const ERRCODE_STATUS = {
   M_PROFILE_TOO_LARGE: 400,
   M_THREEPID_ERROR: 400,
   M_UNACTIONABLE: 400,
+  // Synapse's own, of option account_validity.
+  ORG_MATRIX_EXPIRED_ACCOUNT: 403,
 } as const
 export type Errcode = keyof typeof ERRCODE_STATUS
 

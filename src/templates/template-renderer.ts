@@ -55,7 +55,7 @@ export class TemplateRenderer {
     const { pages, texts, markSafe } = await this.#engine
     const environment = name.endsWith('.html') ? pages : texts
     const given = toTemplateValue({ ...this.#common, ...variables }, markSafe) as object
-    const translated = languages.slice(0, LANGUAGES_MAX).find((language) => language === 'en' || this.#has(`${language}/${name}`))
+    const translated = languages.slice(0, LANGUAGES_MAX).find((language) => language === 'en' || this.has(`${language}/${name}`))
     const chosen = translated === undefined || translated === 'en' ? name : `${translated}/${name}`
     // With a callback: errors in what a template includes are thrown past a caller without one.
     return new Promise((resolve, reject) => {
@@ -66,7 +66,8 @@ export class TemplateRenderer {
     })
   }
 
-  #has(name: string): boolean {
+  /** Whether there is a template of this name. */
+  has(name: string): boolean {
     const known = this.#found.get(name)
     if (known !== undefined) return known
     const isThere = this.#directories.some((directory) => existsSync(join(directory, name)))

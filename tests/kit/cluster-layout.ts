@@ -101,7 +101,7 @@ export async function writeClusterFiles(options: {
   await writeFile(
     shared,
     JSON.stringify({
-      listeners: listenersOf('main', ['client', 'federation']),
+      listeners: listenersOf('main', ['client', 'federation', 'consent']),
       database: {
         name: 'psycopg2',
         args: {

@@ -72,7 +72,7 @@ function fileConfig(settings: LaunchSettings): Record<string, unknown> {
         port: settings.port,
         type: 'http',
         bind_addresses: ['127.0.0.1'],
-        resources: [{ names: ['client', 'media', 'federation'] }],
+        resources: [{ names: ['client', 'media', 'federation', 'consent'] }],
       },
       ...(settings.federationPort === undefined ? [] : [federationListener(settings.federationPort)]),
     ],

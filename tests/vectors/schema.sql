@@ -20,6 +20,14 @@ CREATE TABLE account_data (
   position bigint NOT NULL
 );
 
+CREATE TABLE account_validity (
+  user_id text NOT NULL,
+  expires_ts_ms bigint NOT NULL,
+  is_mail_sent boolean NOT NULL DEFAULT false,
+  renewal_token text,
+  token_used_ts_ms bigint
+);
+
 CREATE TABLE appservice_published_rooms (
   appservice_id text NOT NULL,
   network_id text NOT NULL,
@@ -351,6 +359,11 @@ CREATE TABLE missing_prev_events (
   event_nid bigint NOT NULL,
   prev_id text NOT NULL,
   room_nid bigint NOT NULL
+);
+
+CREATE TABLE monthly_active_users (
+  user_id text NOT NULL,
+  last_active_ts_ms bigint NOT NULL
 );
 
 CREATE TABLE one_time_keys (
@@ -749,7 +762,9 @@ CREATE TABLE users (
   is_shadow_banned boolean NOT NULL DEFAULT false,
   is_rate_limited boolean NOT NULL DEFAULT true,
   user_type text,
-  appservice_id text
+  appservice_id text,
+  consent_version text,
+  consent_ts_ms bigint
 );
 
 ALTER TABLE access_tokens ADD FOREIGN KEY (refresh_token_id) REFERENCES refresh_tokens(refresh_token_id) ON DELETE CASCADE;
@@ -759,6 +774,10 @@ ALTER TABLE access_tokens ADD PRIMARY KEY (access_token_id);
 ALTER TABLE access_tokens ADD UNIQUE (token_hash);
 
 ALTER TABLE account_data ADD PRIMARY KEY (user_id, room_id, type);
+
+ALTER TABLE account_validity ADD PRIMARY KEY (user_id);
+
+ALTER TABLE account_validity ADD UNIQUE (renewal_token);
 
 ALTER TABLE appservice_published_rooms ADD PRIMARY KEY (appservice_id, network_id, room_id);
 
@@ -849,6 +868,8 @@ ALTER TABLE member ADD PRIMARY KEY (instance);
 ALTER TABLE memberships ADD PRIMARY KEY (room_nid, user_id);
 
 ALTER TABLE missing_prev_events ADD PRIMARY KEY (event_nid, prev_id);
+
+ALTER TABLE monthly_active_users ADD PRIMARY KEY (user_id);
 
 ALTER TABLE one_time_keys ADD PRIMARY KEY (user_id, device_id, algorithm, key_id);
 
@@ -981,6 +1002,12 @@ CREATE UNIQUE INDEX account_data_pkey ON public.account_data USING btree (user_i
 CREATE INDEX account_data_position ON public.account_data USING btree ("position");
 
 CREATE INDEX account_data_user_position ON public.account_data USING btree (user_id, "position");
+
+CREATE INDEX account_validity_due ON public.account_validity USING btree (expires_ts_ms) WHERE (NOT is_mail_sent);
+
+CREATE UNIQUE INDEX account_validity_pkey ON public.account_validity USING btree (user_id);
+
+CREATE UNIQUE INDEX account_validity_renewal_token_key ON public.account_validity USING btree (renewal_token);
 
 CREATE UNIQUE INDEX appservice_published_rooms_pkey ON public.appservice_published_rooms USING btree (appservice_id, network_id, room_id);
 
@@ -1135,6 +1162,10 @@ CREATE UNIQUE INDEX missing_prev_events_pkey ON public.missing_prev_events USING
 CREATE INDEX missing_prev_events_prev ON public.missing_prev_events USING btree (prev_id);
 
 CREATE INDEX missing_prev_events_room ON public.missing_prev_events USING btree (room_nid);
+
+CREATE INDEX monthly_active_users_last ON public.monthly_active_users USING btree (last_active_ts_ms);
+
+CREATE UNIQUE INDEX monthly_active_users_pkey ON public.monthly_active_users USING btree (user_id);
 
 CREATE INDEX one_time_keys_claimed ON public.one_time_keys USING btree (user_id, device_id, claimed_ts_ms) WHERE (claimed_ts_ms IS NOT NULL);
 

@@ -27,6 +27,8 @@ interface EndpointOptions<Auth extends AuthMode, Params extends TSchema, Query e
   readonly auth: Auth
   /** Locked accounts may call it. Spec: client-server-api § Account locking. */
   readonly isLockedAllowed?: boolean
+  /** Accounts that have ended (option `account_validity`) may call it. */
+  readonly isExpiredAllowed?: boolean
   readonly params?: Params
   /** Values come coerced: numbers, booleans, arrays of repeated parameters. */
   readonly query?: Query
@@ -61,6 +63,8 @@ export function clientEndpoint<
   const checkParams = options.params ? textCheck(options.params) : undefined
   const checkQuery = options.query ? textCheck(options.query) : undefined
   const checkBody = options.body ? bodyCheck(options.body) : undefined
+  const { group, operationId, isExpiredAllowed = false } = options
+  const admitted = { group, operationId, isExpiredAllowed }
   return {
     operationId: options.operationId,
     method: options.method,
@@ -70,6 +74,8 @@ export function clientEndpoint<
     async run(request, context) {
       const requester =
         options.auth === 'none' ? undefined : await authenticate(options.auth, request, context, options.isLockedAllowed)
+      const admission = requester && context.admission.check(requester, admitted)
+      if (admission) await admission
       // Identifiers never hold U+0000, and PostgreSQL takes it in no text: one place refuses it for all of them.
       if (request.url.includes('%00')) throw invalidParam('U+0000 is not allowed in paths and queries')
       const params = checkParams ? checkInput(checkParams, { ...request.params }, 'path') : request.params

@@ -1,6 +1,9 @@
 import type { Config } from '../../config/config.ts'
 import type { RateLimiter } from '../../http/rate-limiter.ts'
+import type { AccountValidity } from '../../services/accounts/account-validity.ts'
 import type { Accounts } from '../../services/accounts/accounts.ts'
+import type { Admission } from '../../services/accounts/admission.ts'
+import type { Consents } from '../../services/accounts/consents.ts'
 import type { InteractiveAuth } from '../../services/accounts/interactive-auth.ts'
 import type { Login } from '../../services/accounts/login.ts'
 import type { OpenIdTokens } from '../../services/accounts/open-id.ts'
@@ -87,6 +90,9 @@ export interface ClientContext extends KeysContext {
   readonly sharedSecretRegistration: SharedSecretRegistration
   readonly interactiveAuth: InteractiveAuth
   readonly accounts: Accounts
+  readonly admission: Admission
+  readonly consents: Consents
+  readonly accountValidity: AccountValidity
   readonly threepids: Threepids
   readonly threepidValidation: ThreepidValidation
   readonly templates: TemplateRenderer

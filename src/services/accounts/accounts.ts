@@ -138,6 +138,11 @@ export class Accounts {
     })
   }
 
+  /** Whether there is, or was, an account of this id. */
+  async exists(userId: UserId): Promise<boolean> {
+    return (await getUser(this.#database, userId)) !== undefined
+  }
+
   /** E-mail addresses and phone numbers of the account. */
   getThreepids(userId: UserId): Promise<ThreepidRow[]> {
     return getThreepids(this.#database, userId)

@@ -12,6 +12,7 @@ import type { Passwords } from './passwords.ts'
 import type { Requester } from './requester.ts'
 import type { DeviceRequest, Session, Sessions } from './sessions.ts'
 import { hashToken, makeToken } from './tokens.ts'
+import type { UseLimits } from './use-limits.ts'
 
 export interface LoginOptions {
   readonly isPasswordEnabled: boolean
@@ -33,6 +34,7 @@ export class Login {
   readonly #sessions: Sessions
   readonly #options: LoginOptions
   readonly #isCrossSigningKeyId: IsCrossSigningKeyId
+  readonly #limits: UseLimits
 
   constructor(deps: {
     database: Database
@@ -43,6 +45,7 @@ export class Login {
     sessions: Sessions
     options: LoginOptions
     isCrossSigningKeyId: IsCrossSigningKeyId
+    limits: UseLimits
   }) {
     this.#database = deps.database
     this.#clock = deps.clock
@@ -52,6 +55,7 @@ export class Login {
     this.#sessions = deps.sessions
     this.#options = deps.options
     this.#isCrossSigningKeyId = deps.isCrossSigningKeyId
+    this.#limits = deps.limits
   }
 
   /** The ways to log in. */
@@ -75,6 +79,7 @@ export class Login {
     if (device.deviceId !== undefined && (await this.#isCrossSigningKeyId(user.userId, device.deviceId))) {
       throw new MatrixError('M_FORBIDDEN', 'The device ID is the ID of a cross-signing key')
     }
+    await this.#limits.check(user.userId, user.appserviceId ?? undefined)
     return this.#sessions.create(user.userId, device)
   }
 

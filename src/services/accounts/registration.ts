@@ -24,6 +24,7 @@ import type { CaptchaVerifier, RegistrationFlowOptions } from './registration-fl
 import type { DeviceRequest, Session, Sessions } from './sessions.ts'
 import { provenIn } from './threepid-validation.ts'
 import type { ProvenThreepid, ThreepidValidation } from './threepid-validation.ts'
+import type { UseLimits } from './use-limits.ts'
 
 const TOKEN_CHARS_MAX = 64
 const GENERATED_LOCALPART_LETTERS = 12
@@ -106,6 +107,7 @@ export class Registration {
   readonly #reserved: ReservedUsers
   readonly #validation: ThreepidValidation
   readonly #flows: RegistrationFlows
+  readonly #limits: UseLimits
 
   constructor(deps: {
     database: Database
@@ -121,6 +123,7 @@ export class Registration {
     reserved: ReservedUsers
     validation: ThreepidValidation
     captchas: CaptchaVerifier | undefined
+    limits: UseLimits
   }) {
     this.#database = deps.database
     this.#clock = deps.clock
@@ -133,6 +136,7 @@ export class Registration {
     this.#onRegistered = deps.onRegistered
     this.#reserved = deps.reserved
     this.#validation = deps.validation
+    this.#limits = deps.limits
     this.#flows = new RegistrationFlows({
       options: deps.options.flows,
       validation: deps.validation,
@@ -168,6 +172,7 @@ export class Registration {
     const userId = wanted ?? makeUserId(this.#random.letters(GENERATED_LOCALPART_LETTERS).toLowerCase(), this.#options.serverName)
     await this.#checkFree(userId)
     const threepids = await this.#checkThreepids(confirmation)
+    await this.#limits.checkNew(threepids)
     await this.#rateLimiter.consume(`registration:${request.remoteAddress}`, this.#options.limits.registration)
     const passwordHash = await this.#passwords.hash(request.password)
     return this.#withRegistrationToken(confirmation, () =>
@@ -240,6 +245,7 @@ export class Registration {
   /** Makes a guest account, always with a device of its own. Throws M_GUEST_ACCESS_FORBIDDEN. */
   async registerGuest(request: { displayName: string | undefined; remoteAddress: string }): Promise<Registered> {
     if (!this.#options.allowsGuests) throw new MatrixError('M_GUEST_ACCESS_FORBIDDEN', 'Guest access is disabled')
+    await this.#limits.checkNew([])
     await this.#rateLimiter.consume(`registration:${request.remoteAddress}`, this.#options.limits.registration)
     return this.#create({
       userId: makeUserId(this.#guestLocalpart(), this.#options.serverName),

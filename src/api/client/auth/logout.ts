@@ -7,6 +7,7 @@ export const logout = clientEndpoint({
   path: '/_matrix/client/v3/logout',
   group: 'login',
   auth: 'guest',
+  isExpiredAllowed: true,
   isLockedAllowed: true,
   async handler({ requester }, context) {
     await context.sessions.logout(requester)
@@ -21,6 +22,7 @@ export const logoutAll = clientEndpoint({
   path: '/_matrix/client/v3/logout/all',
   group: 'login',
   auth: 'guest',
+  isExpiredAllowed: true,
   isLockedAllowed: true,
   async handler({ requester }, context) {
     await context.sessions.logoutAll(requester.userId)

@@ -1,0 +1,14 @@
+import type { Endpoint } from '../../http/endpoint.ts'
+import { setAccountValidity } from '../admin/account-validity.ts'
+import { renewAccount, sendRenewalMail } from '../client/account/account-validity.ts'
+import type { ClientContext } from '../client/context.ts'
+import { agreeToPolicy, showPolicy } from './consent.ts'
+
+/** Agreement to the policy, and accounts that must be renewed. */
+export const ADMISSION_ENDPOINTS: readonly Endpoint<ClientContext>[] = [
+  showPolicy,
+  agreeToPolicy,
+  renewAccount,
+  sendRenewalMail,
+  setAccountValidity,
+]

@@ -194,6 +194,7 @@ export const ENDPOINTS: readonly Endpoint<ApiContext>[] = [
   getPasswordPolicy,
   deactivateAccount,
   ...THREEPID_ENDPOINTS,
+  ...ADMISSION_ENDPOINTS,
   requestOpenIdToken,
   getCapabilities,
   getDevices,

@@ -84,6 +84,7 @@ test('who agrees at registration has agreed; a captcha keeps programs out', asyn
       recaptcha_public_key: 'public',
       recaptcha_private_key: 'private',
       recaptcha_siteverify_api: captchas.url,
+      rc_registration_token_validity: { per_second: 9999, burst_count: 9999 },
     },
   })
   const client = server.anonymous()
@@ -96,8 +97,19 @@ test('who agrees at registration has agreed; a captcha keeps programs out', asyn
   expect(params).toMatchObject({ 'm.login.recaptcha': { public_key: 'public' } })
   expect(await ask({ type: 'm.login.recaptcha', session })).toMatchObject({ errcode: 'M_CAPTCHA_NEEDED' })
   expect(await ask({ type: 'm.login.recaptcha', session, response: 'robot' })).toMatchObject({ errcode: 'M_CAPTCHA_INVALID' })
-  expect((await ask({ type: 'm.login.recaptcha', session, response: 'human' })).completed).toEqual(['m.login.recaptcha'])
-  await ask({ type: 'm.login.terms', session })
+  // A client that does not know captchas has them done in a browser.
+  const page = `${V3}/auth/m.login.recaptcha/fallback/web`
+  const shown = await client.exchange('GET', `${page}?session=${session}`)
+  expect(shown.bytes.toString('utf8')).toContain('data-sitekey="public"')
+  const submit = async (path: string, fields: Record<string, string>): Promise<string> => {
+    const form = { rawBody: new URLSearchParams(fields).toString(), contentType: 'application/x-www-form-urlencoded' }
+    return (await client.exchange('POST', path, form)).bytes.toString('utf8')
+  }
+  expect(await submit(page, { session, 'g-recaptcha-response': 'robot' })).toContain('Captcha authentication failed')
+  expect(await submit(page, { session: 'none', 'g-recaptcha-response': 'human' })).toContain('This session has ended')
+  expect(await submit(page, { session, 'g-recaptcha-response': 'human' })).toContain('onAuthDone')
+  expect((await ask({ session })).completed).toEqual(['m.login.recaptcha'])
+  expect(await submit(`${V3}/auth/m.login.terms/fallback/web`, { session })).toContain('onAuthDone')
   const auth = { type: 'm.login.dummy', session }
   await client.request('POST', `${V3}/register`, { body: { username: 'anna', password: 'x', auth } })
   await (await client.login('anna', 'x')).createRoom()
@@ -128,7 +140,11 @@ test('only so many people are active in a month, who is counted goes on; a close
 test('an account ends unless it is renewed, by the administrator or by the link of a mail', async () => {
   await using sink = await SmtpSink.start()
   await using server = await TestServer.start({
-    config: { ...mailConfig(sink), account_validity: { enabled: true, period: '1w', renew_at: '1d' } },
+    config: {
+      ...mailConfig(sink),
+      account_validity: { enabled: true, period: '1w', renew_at: '1d' },
+      request_token_inhibit_3pid_errors: true,
+    },
   })
   const request = { client_secret: 'secret', send_attempt: 1, email: 'alice@example.org' }
   const anyone = server.anonymous()
@@ -151,5 +167,10 @@ test('an account ends unless it is renewed, by the administrator or by the link 
   await alice.get(`${V3}/account/whoami`)
   expect(await page(link, 200)).toContain('renewed before')
   expect(await page(link.replace(/token=.*/, 'token=x'), 404)).toContain('not valid')
+  // Nobody learns who has an account here: only the owner is told.
+  expect((await anyone.post<{ sid: string }>(`${V3}/register/email/requestToken`, request)).sid).not.toBe(sid)
+  expect((await sink.waitFor('alice@example.org', 3))[2]?.headers.get('subject')).toContain('already in use')
+  const unknown = { ...request, email: 'nobody@example.org' }
+  expect(await anyone.post(`${V3}/account/password/email/requestToken`, unknown)).toHaveProperty('sid')
   await admin.fails(404, 'M_NOT_FOUND', 'POST', validity, { body: { user_id: '@nobody:test.example' } })
 })

@@ -62,7 +62,7 @@ function serveIdentity(identity: TestPeer): void {
     lookup_pepper: 'salt',
   }))
   identity.handle('POST', /^\/_matrix\/identity\/v2\/lookup$/, ({ body }) => {
-    const [hash] = body?.['addresses'] as string[]
+    const [hash] = (body?.['addresses'] ?? []) as string[]
     const owner = [...known].find(
       ([address]) => createHash('sha256').update(`${address} email salt`).digest('base64url') === hash,
     )

@@ -214,6 +214,15 @@ export class InteractiveAuth {
     }
   }
 
+  /** Completes a stage of a session from elsewhere than the client: a page. Throws M_NOT_FOUND, and what the check throws. */
+  async completeStage(sessionId: string, stage: string, check: () => Promise<JsonValue>): Promise<void> {
+    const isShape = sessionId.length <= SESSION_ID_CHARS_MAX && !sessionId.includes('\u0000')
+    const session = isShape ? await getUiAuthSession(this.#database, sessionId, this.#clock.nowMs()) : undefined
+    if (!session) throw new MatrixError('M_NOT_FOUND', 'This session has ended; begin anew in your app')
+    if (!Object.hasOwn(session.completed, stage))
+      await completeUiAuthStages(this.#database, sessionId, { [stage]: await check() })
+  }
+
   /** Ends a session: it confirmed what it was for. */
   async end(sessionId: string): Promise<void> {
     await deleteUiAuthSession(this.#database, sessionId)

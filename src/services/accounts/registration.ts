@@ -221,6 +221,21 @@ export class Registration {
     })
   }
 
+  /** What pages for single stages show. */
+  getPageVariables(): { readonly sitekey: string | undefined; readonly terms_url: string | undefined } {
+    const { recaptchaKey, policy } = this.#options.flows
+    return { sitekey: recaptchaKey, terms_url: policy?.url }
+  }
+
+  /** Completes a stage in a page instead of by the client. Throws what the stage's check throws; M_NOT_FOUND, M_UNRECOGNIZED. */
+  async completeStage(sessionId: string, stage: string, auth: JsonObject, remoteAddress: string): Promise<void> {
+    // Registration tokens must not be guessed here.
+    await this.#rateLimiter.consume(`registration_token:${remoteAddress}`, this.#options.limits.tokenValidity)
+    const check = this.#flows.flows.some((flow) => flow.includes(stage)) ? this.#flows.checks[stage] : undefined
+    if (!check) throw new MatrixError('M_UNRECOGNIZED', 'Registration does not have this stage')
+    await this.#interactiveAuth.completeStage(sessionId, stage, () => check(auth))
+  }
+
   async #checkToken(auth: JsonObject): Promise<string> {
     const { token } = auth
     if (typeof token !== 'string') throw new MatrixError('M_MISSING_PARAM', 'Missing parameter: auth.token')

@@ -20,57 +20,86 @@ const RECAPTCHA_POLICY =
 /** A stage that a client which does not know it has done in a browser. */
 interface Stage {
   readonly name: string
-  /** For the operations' names. */
-  readonly title: string
   readonly template: string
   /** The form's field that the stage is about, and what it is called in JSON. */
   readonly field?: { readonly inForm: string; readonly inAuth: string }
   readonly policy?: string
 }
 
-const STAGES: readonly Stage[] = [
-  {
-    name: RECAPTCHA_STAGE,
-    title: 'Recaptcha',
-    template: 'recaptcha.html',
-    field: { inForm: 'g-recaptcha-response', inAuth: 'response' },
-    policy: RECAPTCHA_POLICY,
-  },
-  { name: TERMS_STAGE, title: 'Terms', template: 'terms.html' },
-  {
-    name: REGISTRATION_TOKEN_STAGE,
-    title: 'RegistrationToken',
-    template: 'registration_token.html',
-    field: { inForm: 'token', inAuth: 'token' },
-  },
-]
+const RECAPTCHA: Stage = {
+  name: RECAPTCHA_STAGE,
+  template: 'recaptcha.html',
+  field: { inForm: 'g-recaptcha-response', inAuth: 'response' },
+  policy: RECAPTCHA_POLICY,
+}
+const TERMS: Stage = { name: TERMS_STAGE, template: 'terms.html' }
+const REGISTRATION_TOKEN: Stage = {
+  name: REGISTRATION_TOKEN_STAGE,
+  template: 'registration_token.html',
+  field: { inForm: 'token', inAuth: 'token' },
+}
 
 /** Stages of registration as pages, for clients that do not know them. Spec: client-server-api § Fallback. */
-export const AUTH_FALLBACK_ENDPOINTS: readonly Endpoint<ClientContext>[] = STAGES.flatMap((stage) => {
-  const common = {
-    path: `/_matrix/client/v3/auth/${stage.name}/fallback/web`,
+export const AUTH_FALLBACK_ENDPOINTS: readonly Endpoint<ClientContext>[] = [
+  clientEndpoint({
+    operationId: 'showRecaptchaFallback',
+    method: 'GET',
+    path: pathOf(RECAPTCHA),
     group: 'login',
     auth: 'none',
-  } as const
-  return [
-    clientEndpoint({
-      ...common,
-      operationId: `show${stage.title}Fallback`,
-      method: 'GET',
-      handler({ request }, context) {
-        const [session] = request.query.get('session') ?? []
-        if (session === undefined) throw new MatrixError('M_MISSING_PARAM', 'Missing parameter: session')
-        return show(context, request, { stage, session })
-      },
-    }),
-    clientEndpoint({
-      ...common,
-      operationId: `submit${stage.title}Fallback`,
-      method: 'POST',
-      handler: ({ request }, context) => submit(context, request, stage),
-    }),
-  ]
-})
+    handler: ({ request }, context) => begin(context, request, RECAPTCHA),
+  }),
+  clientEndpoint({
+    operationId: 'submitRecaptchaFallback',
+    method: 'POST',
+    path: pathOf(RECAPTCHA),
+    group: 'login',
+    auth: 'none',
+    handler: ({ request }, context) => submit(context, request, RECAPTCHA),
+  }),
+  clientEndpoint({
+    operationId: 'showTermsFallback',
+    method: 'GET',
+    path: pathOf(TERMS),
+    group: 'login',
+    auth: 'none',
+    handler: ({ request }, context) => begin(context, request, TERMS),
+  }),
+  clientEndpoint({
+    operationId: 'submitTermsFallback',
+    method: 'POST',
+    path: pathOf(TERMS),
+    group: 'login',
+    auth: 'none',
+    handler: ({ request }, context) => submit(context, request, TERMS),
+  }),
+  clientEndpoint({
+    operationId: 'showRegistrationTokenFallback',
+    method: 'GET',
+    path: pathOf(REGISTRATION_TOKEN),
+    group: 'login',
+    auth: 'none',
+    handler: ({ request }, context) => begin(context, request, REGISTRATION_TOKEN),
+  }),
+  clientEndpoint({
+    operationId: 'submitRegistrationTokenFallback',
+    method: 'POST',
+    path: pathOf(REGISTRATION_TOKEN),
+    group: 'login',
+    auth: 'none',
+    handler: ({ request }, context) => submit(context, request, REGISTRATION_TOKEN),
+  }),
+]
+
+function pathOf({ name }: Stage): string {
+  return `/_matrix/client/v3/auth/${name}/fallback/web`
+}
+
+function begin(context: ClientContext, request: HttpRequest, stage: Stage): Promise<OwnResponse> {
+  const [session] = request.query.get('session') ?? []
+  if (session === undefined) throw new MatrixError('M_MISSING_PARAM', 'Missing parameter: session')
+  return show(context, request, { stage, session })
+}
 
 async function show(
   { templates, registration }: ClientContext,

@@ -2,6 +2,7 @@ import type { Endpoint } from '../http/endpoint.ts'
 import type { ClientContext } from './client/context.ts'
 import { getAdminLockUser, getAdminSuspendUser, setAdminLockUser, setAdminSuspendUser } from './admin/account-moderation.ts'
 import { listEventReports, removeEventReport, showEventReport } from './admin/event-reports.ts'
+import { ACCOUNT_ADMIN_ENDPOINTS } from './admin/account-admin-endpoints.ts'
 import { ROOM_ADMIN_ENDPOINTS } from './admin/room-admin-endpoints.ts'
 import { getDestinationDetails, listDestinationRooms, listDestinations, resetDestinationConnection } from './admin/federation.ts'
 import { getRegistrationNonce, registerWithSharedSecret } from './admin/register.ts'
@@ -350,6 +351,7 @@ export const ENDPOINTS: readonly Endpoint<ApiContext>[] = [
   getRegistrationNonce,
   registerWithSharedSecret,
   ...ROOM_ADMIN_ENDPOINTS,
+  ...ACCOUNT_ADMIN_ENDPOINTS,
 
   // keys
   getServerKey,

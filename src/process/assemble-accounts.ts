@@ -38,6 +38,7 @@ export interface AccountServices {
   readonly sharedSecretRegistration: SharedSecretRegistration
   readonly interactiveAuth: InteractiveAuth
   readonly accounts: Accounts
+  readonly passwords: Passwords
   readonly threepids: Threepids
   readonly standings: Standings
   readonly useLimits: UseLimits
@@ -114,6 +115,7 @@ export function assembleAccounts(
     registration,
     interactiveAuth,
     accounts,
+    passwords,
     ...assembleThreepids(core, deps.verification),
     onRegistered,
     onDeactivated,

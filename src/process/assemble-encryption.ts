@@ -57,7 +57,7 @@ export function assembleEncryption(
     deviceLists,
     toDeviceInbox,
     keyQuery: new KeyQuery({ database, serverName, remoteKeys }),
-    crossSigning: new CrossSigning({ database, deviceLists }),
+    crossSigning: new CrossSigning({ database, clock: core.clock, deviceLists }),
     signatureUpload: new SignatureUpload({ database, deviceLists }),
     keyBackups: new KeyBackups({ database }),
     dehydratedDevices: new DehydratedDevices({

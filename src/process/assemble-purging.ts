@@ -6,6 +6,7 @@ import { Retention } from '../services/purge/retention.ts'
 import { RoomDeletions } from '../services/purge/room-deletions.ts'
 import { ScheduledTasks } from '../services/purge/scheduled-tasks.ts'
 import { TaskRunner } from '../services/purge/task-runner.ts'
+import { REDACT_EVENTS, UserRedactions } from '../services/purge/user-redactions.ts'
 import { AdminRooms } from '../services/rooms/admin-rooms.ts'
 import { RoomPromotion } from '../services/rooms/room-promotion.ts'
 import { RoomPurges } from '../streams/room-purges.ts'
@@ -25,6 +26,7 @@ export interface PurgingServices {
   readonly roomDeletions: RoomDeletions
   readonly adminRooms: AdminRooms
   readonly roomPromotion: RoomPromotion
+  readonly userRedactions: UserRedactions
 }
 
 interface PurgingDeps {
@@ -79,6 +81,8 @@ export function assemblePurging(core: Core, deps: PurgingDeps): PurgingServices 
   runner.register(PURGE_HISTORY, (task) => historyPurges.run(task))
   runner.register(DELETE_ACTIONS[0], (task) => roomDeletions.run(task))
   runner.register(DELETE_ACTIONS[1], (task) => roomDeletions.runForgotten(task))
+  const userRedactions = new UserRedactions({ database, tasks, events: writing.eventCreator, serverName })
+  runner.register(REDACT_EVENTS, (task) => userRedactions.run(task))
   for (const action of BACKGROUND_JOBS) runner.register(action, () => backgroundUpdates.run(action))
   cluster.addRole('task_scheduler', { start: (lease) => runner.start(lease), stop: () => runner.stop() })
   const retention = new Retention({ database, hub, clock, logger, purges: historyPurges, options: config.rooms.retention })
@@ -89,6 +93,7 @@ export function assemblePurging(core: Core, deps: PurgingDeps): PurgingServices 
   )
   deleteForgottenRooms(core, roomDeletions)
   return {
+    userRedactions,
     scheduledTasks: tasks,
     backgroundUpdates,
     blockedRooms,

@@ -93,6 +93,7 @@ export function assembleRoomWriting(core: Core, deps: RoomWritingDeps): RoomWrit
     }),
     eventCreator: new EventCreator({
       database,
+      random: core.random,
       writer,
       events,
       slots,
@@ -118,6 +119,7 @@ function assembleMembershipChanges(
   const { config, memberships, rateLimiter, serverName } = core
   const { rooms, ratelimits } = config
   return new MembershipChanges({
+    random: core.random,
     writer: deps.writer,
     memberships,
     slots: deps.directory.roomSlots,

@@ -30,6 +30,7 @@ import { assembleMedia } from './assemble-media.ts'
 import { assemblePush } from './assemble-push.ts'
 import type { PushServices } from './assemble-push.ts'
 import { assemblePushSending, linkEmailPushers } from './assemble-push-sending.ts'
+import { assembleAdministration } from './assemble-administration.ts'
 import { assemblePurging } from './assemble-purging.ts'
 import { assembleRoomDirectory } from './assemble-room-directory.ts'
 import { assembleRoomReading } from './assemble-room-reading.ts'
@@ -130,6 +131,7 @@ function makeContext(core: Core, services: ReturnType<typeof assembleServices>):
     ...services.admission,
     ...services.addresses,
     ...services.purging,
+    ...services.administration,
     ...services.federationReads,
     ...services.outbound.client,
     ...services.remote,
@@ -209,6 +211,7 @@ function assembleServices(core: Core, cluster: Cluster) {
     admission,
     addresses,
     purging,
+    administration: assembleAdministration(core, local),
     federationReads,
     remote,
     outbound,

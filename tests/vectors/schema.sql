@@ -725,6 +725,12 @@ CREATE TABLE user_directory_public_rooms (
   room_nid bigint NOT NULL
 );
 
+CREATE TABLE user_external_ids (
+  auth_provider text NOT NULL,
+  external_id text NOT NULL,
+  user_id text NOT NULL
+);
+
 CREATE TABLE user_ips (
   user_id text NOT NULL,
   device_id text NOT NULL,
@@ -763,6 +769,9 @@ CREATE TABLE users (
   is_rate_limited boolean NOT NULL DEFAULT true,
   user_type text,
   appservice_id text,
+  messages_per_second integer,
+  burst_count integer,
+  keys_replaceable_until_ms bigint,
   consent_version text,
   consent_ts_ms bigint
 );
@@ -980,6 +989,8 @@ ALTER TABLE ui_auth_sessions ADD PRIMARY KEY (session_id);
 ALTER TABLE user_directory ADD PRIMARY KEY (user_id);
 
 ALTER TABLE user_directory_public_rooms ADD PRIMARY KEY (room_nid);
+
+ALTER TABLE user_external_ids ADD PRIMARY KEY (auth_provider, external_id);
 
 ALTER TABLE user_ips ADD PRIMARY KEY (user_id, device_id, ip, user_agent);
 
@@ -1326,6 +1337,10 @@ CREATE UNIQUE INDEX user_directory_pkey ON public.user_directory USING btree (us
 CREATE UNIQUE INDEX user_directory_public_rooms_pkey ON public.user_directory_public_rooms USING btree (room_nid);
 
 CREATE INDEX user_directory_search ON public.user_directory USING gin (search_text gin_trgm_ops);
+
+CREATE UNIQUE INDEX user_external_ids_pkey ON public.user_external_ids USING btree (auth_provider, external_id);
+
+CREATE INDEX user_external_ids_user ON public.user_external_ids USING btree (user_id);
 
 CREATE INDEX user_ips_last_seen ON public.user_ips USING btree (last_seen_ts_ms);
 

@@ -1,6 +1,7 @@
 import type { Config } from '../../config/config.ts'
 import type { RateLimiter } from '../../http/rate-limiter.ts'
 import type { AccountValidity } from '../../services/accounts/account-validity.ts'
+import type { AccountFacts } from '../../services/accounts/account-facts.ts'
 import type { Accounts } from '../../services/accounts/accounts.ts'
 import type { Admission } from '../../services/accounts/admission.ts'
 import type { Consents } from '../../services/accounts/consents.ts'
@@ -13,6 +14,7 @@ import type { Sessions } from '../../services/accounts/sessions.ts'
 import type { SharedSecretRegistration } from '../../services/accounts/shared-secret-registration.ts'
 import type { ThreepidValidation } from '../../services/accounts/threepid-validation.ts'
 import type { Threepids } from '../../services/accounts/threepids.ts'
+import type { AdminAccounts } from '../../services/accounts/admin-accounts.ts'
 import type { AppserviceAccounts } from '../../services/appservices/appservice-accounts.ts'
 import type { AppserviceQueries } from '../../services/appservices/appservice-queries.ts'
 import type { Devices } from '../../services/devices/devices.ts'
@@ -37,6 +39,7 @@ import type { BlockedRooms } from '../../services/purge/blocked-rooms.ts'
 import type { HistoryPurges } from '../../services/purge/history-purges.ts'
 import type { RoomDeletions } from '../../services/purge/room-deletions.ts'
 import type { ScheduledTasks } from '../../services/purge/scheduled-tasks.ts'
+import type { UserRedactions } from '../../services/purge/user-redactions.ts'
 import type { Relations } from '../../services/relations/relations.ts'
 import type { Destinations } from '../../services/federation/outbound/destinations.ts'
 import type { RemoteReads } from '../../services/federation/outbound/remote-reads.ts'
@@ -93,6 +96,8 @@ export interface ClientContext extends KeysContext {
   readonly admission: Admission
   readonly consents: Consents
   readonly accountValidity: AccountValidity
+  readonly adminAccounts: AdminAccounts
+  readonly accountFacts: AccountFacts
   readonly threepids: Threepids
   readonly threepidValidation: ThreepidValidation
   readonly templates: TemplateRenderer
@@ -146,6 +151,7 @@ export interface ClientContext extends KeysContext {
   readonly threepidInvitations: ThreepidInvitations
   readonly roomUpgrade: RoomUpgrade
   readonly scheduledTasks: ScheduledTasks
+  readonly userRedactions: UserRedactions
   readonly backgroundUpdates: BackgroundUpdates
   readonly blockedRooms: BlockedRooms
   readonly historyPurges: HistoryPurges

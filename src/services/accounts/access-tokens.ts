@@ -165,5 +165,8 @@ function requesterOf(owner: TokenOwnerRow): Requester {
     isSuspended: owner.isSuspended,
     isShadowBanned: owner.isShadowBanned,
     isRateLimited: owner.isRateLimited,
+    ...(owner.messagesPerSecond === null
+      ? {}
+      : { messageLimit: { perSecond: owner.messagesPerSecond, burstCount: owner.burstCount ?? 0 } }),
   }
 }

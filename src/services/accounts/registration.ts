@@ -153,6 +153,11 @@ export class Registration {
     if (!this.#options.inhibitsUserInUseError) await this.#checkFree(userId)
   }
 
+  /** Checks whether a name may be given to a new account, whoever asks. Throws M_INVALID_USERNAME, M_USER_IN_USE, M_EXCLUSIVE. */
+  async assertFree(username: string): Promise<void> {
+    await this.#checkFree(this.#checkName(username))
+  }
+
   /**
    * Makes an account after user-interactive authentication. Throws InteractiveAuthRequired and the errors of
    * `checkAvailable`.

@@ -1,3 +1,4 @@
+import type { RateLimit } from '../../http/rate-limiter.ts'
 import type { DeviceId, UserId } from '../../protocol/ids.ts'
 
 /** Who makes a request, as its access token tells. */
@@ -13,6 +14,8 @@ export interface Requester {
   readonly isShadowBanned: boolean
   /** False for users and application services that an admin exempted. */
   readonly isRateLimited: boolean
+  /** How much the user may send, where an administrator set it. */
+  readonly messageLimit?: RateLimit | undefined
   /** The application service that acts as the user. */
   readonly appserviceId?: string | undefined
   /** It makes and deletes devices without further proof (MSC4190). */

@@ -6,9 +6,11 @@ import type { JsonObject } from '../../protocol/json.ts'
 import { importVerifyKey, signedJsonText, verifySignedJson } from '../../protocol/signatures.ts'
 import type { VerifyKey } from '../../protocol/signatures.ts'
 import type { Database } from '../../storage/database.ts'
+import { mayReplaceKeys } from '../../storage/tables/admin-users.ts'
 import { getCrossSigningKeys, upsertCrossSigningKeys } from '../../storage/tables/cross-signing.ts'
 import type { CrossSigningKeyRow, CrossSigningUsage } from '../../storage/tables/cross-signing.ts'
 import { getDevicesOfUser } from '../../storage/tables/devices.ts'
+import type { Clock } from '../../util/clock.ts'
 import type { DeviceLists } from './device-lists.ts'
 
 const KEY_BYTES_MAX = 65_536
@@ -25,10 +27,12 @@ export interface CrossSigningKey {
 /** Takes in users' cross-signing keys. Spec: client-server-api § Cross-signing. */
 export class CrossSigning {
   readonly #database: Database
+  readonly #clock: Clock
   readonly #deviceLists: DeviceLists
 
-  constructor(deps: { database: Database; deviceLists: DeviceLists }) {
+  constructor(deps: { database: Database; clock: Clock; deviceLists: DeviceLists }) {
     this.#database = deps.database
+    this.#clock = deps.clock
     this.#deviceLists = deps.deviceLists
   }
 
@@ -47,7 +51,7 @@ export class CrossSigning {
     const storedMaster = stored.find((row) => row.usage === 'master')
     checkMasterSignatures(userId, keys, storedMaster)
     await this.#checkDeviceIds(userId, changed)
-    if (storedMaster) await confirmOwner()
+    if (storedMaster && !(await mayReplaceKeys(this.#database, userId, this.#clock.nowMs()))) await confirmOwner()
     // Everyone needs the master and self-signing keys; the user-signing key is the user's own affair.
     const isPublic = changed.some((key) => key.usage !== 'user_signing')
     await this.#deviceLists.commit([{ userId, viewerId: isPublic ? undefined : userId }], (tx) =>

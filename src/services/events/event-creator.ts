@@ -12,6 +12,8 @@ import { getAnnotationsBySender } from '../../storage/tables/annotations.ts'
 import { getEventIdOfTransaction } from '../../storage/tables/events.ts'
 import { assert } from '../../util/assert.ts'
 import type { Requester } from '../accounts/requester.ts'
+import type { Random } from '../../util/random.ts'
+import { unseenEventId } from '../accounts/shadow-ban.ts'
 import type { MembershipChanges } from '../rooms/membership-changes.ts'
 import type { RoomSlots } from '../rooms/reading/room-slots.ts'
 import { transactionDeviceOf } from './client-events.ts'
@@ -31,6 +33,7 @@ export interface EventCreatorDeps {
   readonly membershipChanges: MembershipChanges
   readonly aliases: { getRoomId(alias: RoomAlias): Promise<RoomId | undefined> }
   readonly rateLimiter: RateLimiter
+  readonly random: Random
   readonly serverName: ServerName
   readonly limits: { readonly messages: RateLimit; readonly adminRedactions: RateLimit | undefined }
 }
@@ -76,6 +79,7 @@ export class EventCreator {
       if (earlier !== undefined) return earlier
     }
     await this.#limit(requester)
+    if (requester.isShadowBanned) return unseenEventId(this.#deps.random)
     const { originServerTs } = request
     return this.#append(request.roomId, { type, sender: requester.userId, content, transaction, originServerTs })
   }
@@ -94,6 +98,7 @@ export class EventCreator {
     if (stateKey === '' && type === 'm.room.power_levels') await this.#checkCreatorsAreNotNamed(roomId, content)
     if (stateKey === '' && type === 'm.room.canonical_alias') await this.#checkAliases(roomId, content)
     await this.#limit(requester)
+    if (requester.isShadowBanned) return unseenEventId(this.#deps.random)
     return this.#append(roomId, { type, sender: requester.userId, stateKey, content, originServerTs: request.originServerTs })
   }
 
@@ -148,6 +153,7 @@ export class EventCreator {
     if (!isOwn && adminRedactions && requester.isRateLimited)
       await this.#deps.rateLimiter.consume(`admin_redaction:${userId}`, adminRedactions)
     else await this.#limit(requester)
+    if (requester.isShadowBanned) return unseenEventId(this.#deps.random)
     const { redacts: _named, ...content } = request.content
     return this.#append(roomId, { type: REDACTION, sender: userId, content, redacts, transaction })
   }
@@ -224,7 +230,8 @@ export class EventCreator {
   }
 
   async #limit(requester: Requester): Promise<void> {
-    if (requester.isRateLimited) await this.#deps.rateLimiter.consume(`message:${requester.userId}`, this.#deps.limits.messages)
+    if (requester.isRateLimited)
+      await this.#deps.rateLimiter.consume(`message:${requester.userId}`, requester.messageLimit ?? this.#deps.limits.messages)
   }
 
   async #append(roomId: RoomId, intent: EventIntent): Promise<EventId> {

@@ -7,6 +7,8 @@ import type { JsonObject } from '../../protocol/json.ts'
 import { getRoomVersion } from '../../protocol/room-versions/room-versions.ts'
 import { assert } from '../../util/assert.ts'
 import type { Requester } from '../accounts/requester.ts'
+import { unseenEventId } from '../accounts/shadow-ban.ts'
+import type { Random } from '../../util/random.ts'
 import type { EventsWriter } from '../events/event-intent.ts'
 import type { RemoteEntry, RemoteMemberships } from '../federation/remote/remote-memberships.ts'
 import type { NameAndAvatar } from '../user-data/profiles.ts'
@@ -47,6 +49,7 @@ export interface MembershipChangesDeps {
   /** Rooms that an administrator has closed. */
   readonly blocked: { assertOpen(roomId: RoomId): Promise<void> }
   readonly rateLimiter: RateLimiter
+  readonly random: Random
   /** A user has joined a room whose predecessor they were in. */
   readonly onSucceeded: (userId: UserId, succession: Succession) => void
   readonly options: MembershipOptions
@@ -204,6 +207,7 @@ export class MembershipChanges {
     await this.#assertMember(requester, change.roomId)
     await this.#deps.blocked.assertOpen(change.roomId)
     await this.#deps.invites.check(requester, [change.userId], change.roomId)
+    if (requester.isShadowBanned) return unseenEventId(this.#deps.random)
     if (this.#deps.remote.isOurs(change.userId)) return this.#append(requester, change, 'invite')
     const { roomId, userId, content = {} } = change
     return this.#deps.remote.invite({ roomId, sender: requester.userId, userId, content })
@@ -279,7 +283,8 @@ export class MembershipChanges {
 
   async #limit(requester: Requester): Promise<void> {
     const { rateLimiter, options } = this.#deps
-    if (requester.isRateLimited) await rateLimiter.consume(`message:${requester.userId}`, options.limits.messages)
+    if (requester.isRateLimited)
+      await rateLimiter.consume(`message:${requester.userId}`, requester.messageLimit ?? options.limits.messages)
   }
 
   async #assertMember(requester: Requester, roomId: RoomId): Promise<void> {

@@ -19,6 +19,8 @@ export interface TokenOwnerRow {
   readonly isSuspended: boolean
   readonly isShadowBanned: boolean
   readonly isRateLimited: boolean
+  readonly messagesPerSecond: number | null
+  readonly burstCount: number | null
 }
 
 /** Reads who owns an access token. */
@@ -28,7 +30,8 @@ export async function getTokenOwner(tx: Queryable, tokenHash: Buffer): Promise<T
     `SELECT t.access_token_id AS "accessTokenId", t.user_id AS "userId", t.device_id AS "deviceId",
             t.expires_ts_ms AS "expiresTsMs", t.refresh_token_id AS "refreshTokenId", t.is_used AS "isUsed", t.puppeteer,
             u.is_guest AS "isGuest", u.is_admin AS "isAdmin", u.is_deactivated AS "isDeactivated", u.is_locked AS "isLocked",
-            u.is_suspended AS "isSuspended", u.is_shadow_banned AS "isShadowBanned", u.is_rate_limited AS "isRateLimited"
+            u.is_suspended AS "isSuspended", u.is_shadow_banned AS "isShadowBanned", u.is_rate_limited AS "isRateLimited",
+            u.messages_per_second AS "messagesPerSecond", u.burst_count AS "burstCount"
        FROM access_tokens t JOIN users u USING (user_id) WHERE t.token_hash = $1`,
     [tokenHash],
   )

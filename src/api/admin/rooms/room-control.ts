@@ -51,7 +51,7 @@ export const joinUserToRoom = clientEndpoint({
     const userId = parseUserId(body.user_id)
     if (serverNameOf(userId) !== ctx.config.server.serverName)
       throw new MatrixError('M_UNKNOWN', 'This endpoint can only be used with local users', { status: 400 })
-    await ctx.accounts.getForModeration(userId)
+    await ctx.adminAccounts.get(userId)
     const { roomId, via } = await resolveRoom(roomIdOrAlias, query, ctx)
     await ctx.roomPromotion.join(requester, { userId, roomId, via })
     return { room_id: roomId }

@@ -1,4 +1,4 @@
-import { mkdtempSync, mkdirSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
@@ -39,6 +39,8 @@ test("templates written for Synapse's Jinja2 load", async () => {
 test("an administrator's template comes before ours, and one in the reader's language before both", async () => {
   const renderer = makeRenderer({ 'registration.txt': 'mine', 'de/registration.txt': 'meine' })
   expect(await renderer.render('registration.txt')).toBe('mine')
+  const other = makeRenderer({ 'unsubscribe_success.html': 'mine' })
+  expect(await other.render('unsubscribe_success.html', {}, ['de'])).toBe('mine')
   expect(await renderer.render('registration.txt', {}, parseLanguages('fr, de-AT;q=0.9, en;q=0.1'))).toBe('meine')
   expect(await renderer.render('registration.txt', {}, parseLanguages('en, de;q=0.9'))).toBe('mine')
   expect(await renderer.render('add_threepid.txt', { link: 'https://x' })).toContain('https://x')
@@ -52,4 +54,18 @@ test('times and media addresses are written as Synapse writes them', () => {
     'https://a/_matrix/media/v3/thumbnail/b/c?width=48&height=32&method=scale',
   )
   expect(thumbnailUrl('https://a/', 'javascript:x', { width: 1, height: 1, method: undefined })).toBe('')
+})
+
+test('every page and mail of ours renders, in every language', async () => {
+  const renderer = new TemplateRenderer({ directories: [], publicBaseUrl: 'https://hs.example/', common: { server_name: 'hs' } })
+  const folder = join(import.meta.dirname, 'default')
+  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) => /\.(html|txt)$/.test(name))
+  expect(names.length).toBeGreaterThan(40)
+  const rooms = [{ title: 'R', notifs: [{ messages: [{ sender_name: 'S', event_type: 'm.room.message' }] }] }]
+  for (const name of names) {
+    const text = await renderer.render(name, { rooms, link: 'https://link', expiration_ts: 1 })
+    expect(text.trim(), name).not.toBe('')
+    expect(text, name).not.toMatch(/\{[{%]/)
+  }
+  expect(await renderer.render('unsubscribe_success.html', {}, ['de'])).toContain('<html lang="de">')
 })

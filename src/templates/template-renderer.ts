@@ -2,10 +2,12 @@ import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Environment } from 'nunjucks'
+import { cacheOfEntries } from '../util/lru-cache.ts'
 import { formatPython, formatTimestamp, localpartOfEmail, thumbnailUrl } from './template-filters.ts'
 
 const DEFAULT_DIRECTORY = join(dirname(fileURLToPath(import.meta.url)), 'default')
 const LANGUAGES_MAX = 5
+const PATHS_MAX = 2000
 const LANGUAGE = /^[a-z]{2,3}(-[a-z0-9]{2,8})?$/
 
 /** HTML that is safe already: a template shows it as it is. */
@@ -35,7 +37,7 @@ export class TemplateRenderer {
   readonly #directories: readonly string[]
   readonly #publicBaseUrl: string
   readonly #common: TemplateVariables
-  readonly #found = new Map<string, boolean>()
+  readonly #found = cacheOfEntries<string, boolean>(PATHS_MAX)
   #engine: Promise<Engine> | undefined
 
   /** `directories`: the administrator's, the first has precedence. `common`: what every template is given. */
@@ -55,8 +57,7 @@ export class TemplateRenderer {
     const { pages, texts, markSafe } = await this.#engine
     const environment = name.endsWith('.html') ? pages : texts
     const given = toTemplateValue({ ...this.#common, ...variables }, markSafe) as object
-    const translated = languages.slice(0, LANGUAGES_MAX).find((language) => language === 'en' || this.has(`${language}/${name}`))
-    const chosen = translated === undefined || translated === 'en' ? name : `${translated}/${name}`
+    const chosen = this.#choose(name, languages.slice(0, LANGUAGES_MAX))
     // With a callback: errors in what a template includes are thrown past a caller without one.
     return new Promise((resolve, reject) => {
       environment.render(chosen, given, (error, text) => {
@@ -68,10 +69,26 @@ export class TemplateRenderer {
 
   /** Whether there is a template of this name. */
   has(name: string): boolean {
-    const known = this.#found.get(name)
+    return this.#directories.some((directory) => this.#isThere(join(directory, name)))
+  }
+
+  /** Folder by folder: an administrator's template in English comes before ours in the reader's language. */
+  #choose(name: string, languages: readonly string[]): string {
+    const english = languages.indexOf('en')
+    const preferred = english === -1 ? languages : languages.slice(0, english)
+    for (const directory of this.#directories) {
+      const language = preferred.find((candidate) => this.#isThere(join(directory, candidate, name)))
+      if (language !== undefined) return `${language}/${name}`
+      if (this.#isThere(join(directory, name))) break
+    }
+    return name
+  }
+
+  #isThere(path: string): boolean {
+    const known = this.#found.get(path)
     if (known !== undefined) return known
-    const isThere = this.#directories.some((directory) => existsSync(join(directory, name)))
-    this.#found.set(name, isThere)
+    const isThere = existsSync(path)
+    this.#found.set(path, isThere)
     return isThere
   }
 

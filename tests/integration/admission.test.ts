@@ -4,6 +4,9 @@ import { mkdir, mkdtemp, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
+import type { UserId } from '../../src/protocol/ids.ts'
+import { Database } from '../../src/storage/database.ts'
+import { insertThreepids } from '../../src/storage/tables/users.ts'
 import { registerAdministrator } from '../kit/administrator.ts'
 import type { TestClient } from '../kit/client.ts'
 import { mailConfig } from '../kit/mail-config.ts'
@@ -38,7 +41,7 @@ async function serveCaptchas(): Promise<{ url: string; close(): void }> {
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/verify`, close: () => server.close() }
 }
 
-test('who has not agreed to the policy sends nothing, and agrees by a signed link', async () => {
+test('who has not agreed to the policy sends nothing, and agrees by a signed link (AU-20)', async () => {
   await using server = await TestServer.start({
     config: {
       form_secret: 'signs',
@@ -69,7 +72,7 @@ test('who has not agreed to the policy sends nothing, and agrees by a signed lin
   await alice.createRoom()
 })
 
-test('who agrees at registration has agreed; a captcha keeps programs out', async () => {
+test('who agrees at registration has agreed; a captcha keeps programs out (AU-01)', async () => {
   const captchas = await serveCaptchas()
   await using server = await TestServer.start({
     config: {
@@ -116,9 +119,14 @@ test('who agrees at registration has agreed; a captcha keeps programs out', asyn
   captchas.close()
 })
 
-test('only so many people are active in a month, who is counted goes on; a closed server refuses all', async () => {
+test('only so many people are active in a month, but who is counted or reserved goes on; a closed server refuses all (AU-21)', async () => {
   await using server = await TestServer.start({
-    config: { limit_usage_by_mau: true, max_mau_value: 2, admin_contact: 'mailto:admin@test.example' },
+    config: {
+      limit_usage_by_mau: true,
+      max_mau_value: 2,
+      mau_limit_reserved_threepids: [{ medium: 'email', address: 'root@example.org' }],
+      admin_contact: 'mailto:admin@test.example',
+    },
   })
   const active: TestClient[] = []
   for (const name of ['alice', 'bob']) {
@@ -130,6 +138,11 @@ test('only so many people are active in a month, who is counted goes on; a close
   const refused = await server.anonymous().fails(403, 'M_RESOURCE_LIMIT_EXCEEDED', 'POST', `${V3}/register`, { body })
   expect(refused).toMatchObject({ limit_type: 'monthly_active_user', admin_contact: 'mailto:admin@test.example' })
   await expect(registerAdministrator(server)).rejects.toThrow('M_RESOURCE_LIMIT_EXCEEDED')
+  const database = new Database({ ...server.databaseOptions, max: 2 }, { onError: () => undefined })
+  const address = { medium: 'email', address: 'root@example.org', validatedTsMs: 1 }
+  await insertThreepids(database, '@root:test.example' as UserId, [address], 1)
+  await database.close()
+  await (await server.anonymous().login('root', 'secret of root')).sync()
   for (const client of active) await client.createRoom()
 
   await server.restart({ config: { limit_usage_by_mau: false, hs_disabled: true, hs_disabled_message: 'Closed for repairs' } })
@@ -137,7 +150,7 @@ test('only so many people are active in a month, who is counted goes on; a close
   expect(closed).toMatchObject({ error: 'Closed for repairs', limit_type: 'hs_disabled' })
 })
 
-test('an account ends unless it is renewed, by the administrator or by the link of a mail', async () => {
+test('an account ends unless it is renewed, by the administrator or by the link of a mail (AU-19)', async () => {
   await using sink = await SmtpSink.start()
   await using server = await TestServer.start({
     config: {

@@ -25,7 +25,7 @@ const MAIL = {
   variables: { link: 'https://hs.example/?a=1&b=<2>' },
 }
 
-test('a mail has both forms, names its sender and answers no machine', async () => {
+test('a mail has both forms, names its sender and answers no machine (AU-17)', async () => {
   await using sink = await SmtpSink.start()
   await using sender = senderFor(sink, { app_name: 'Chat', smtp_user: 'server', smtp_pass: 'right' })
   await sender.send({ ...MAIL, unsubscribeUrl: 'https://hs.example/stop', messageId: '<one@hs.example>' })

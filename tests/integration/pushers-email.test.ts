@@ -48,7 +48,7 @@ async function pushersOf(client: TestClient): Promise<readonly { kind: string; p
   return (await client.get<{ pushers: { kind: string; pushkey: string }[] }>(`${V3}/pushers`)).pushers
 }
 
-test('a missed message comes by mail, with what was said around it; what was read does not', async () => {
+test('a missed message comes by mail, with what was said around it; what was read does not (PU-02)', async () => {
   const bob = await registerWithEmail('bob')
   expect(await pushersOf(bob)).toMatchObject([{ kind: 'email', app_id: 'm.email', pushkey: 'bob@example.org' }])
   const named = await alice.createRoom({ name: 'Mission <Control>', preset: 'public_chat' })
@@ -71,7 +71,7 @@ test('a missed message comes by mail, with what was said around it; what was rea
   expect(mail?.headers.get('list-unsubscribe-post')).toBe('List-Unsubscribe=One-Click')
 })
 
-test('what waits while the mail server fails comes after a restart, once', async () => {
+test('what waits while the mail server fails comes after a restart, once (PU-02, PU-03)', async () => {
   const carl = await registerWithEmail('carl')
   const first = await alice.createRoom({ name: 'First', preset: 'public_chat' })
   await carl.join(first)
@@ -90,7 +90,7 @@ test('what waits while the mail server fails comes after a restart, once', async
   expect(new Set(told.map(({ headers }) => headers.get('message-id'))).size).toBe(told.length)
 }, 120_000)
 
-test('one click stops the mails, opening the link alone does not', async () => {
+test('one click stops the mails, opening the link alone does not (PU-02)', async () => {
   const dora = await registerWithEmail('dora')
   const roomId = await alice.createRoom({ preset: 'public_chat' })
   await dora.join(roomId)

@@ -64,7 +64,7 @@ async function addEmail(client: TestClient, email: string): Promise<void> {
   await client.post(path, { ...body, auth })
 }
 
-test('an account can be made with an e-mail address, which is then its own', async () => {
+test('an account can be made with an e-mail address, which is then its own (AU-01, AU-17)', async () => {
   const wanted = { username: 'anna', password: 'secret of anna' }
   const client = server.anonymous()
   const { session, flows } = await client.request<Asked>('POST', REGISTER, { body: wanted, expect: 401 })
@@ -101,7 +101,7 @@ test('asking again with the same attempt sends nothing; a later attempt sends an
   expect(headers['location']).toBe(`https://app.example/?x=1&sid=${first.sid}`)
 })
 
-test('what is no address, not allowed, or leads elsewhere is refused', async () => {
+test('what is no address, not allowed, or leads elsewhere is refused (AU-23)', async () => {
   const path = `${V3}/register/email/requestToken`
   const body = { client_secret: 'secret', send_attempt: 1, email: 'eve@example.org' }
   const client = server.anonymous()
@@ -134,7 +134,7 @@ test('a wrong or foreign token shows why, and proves nothing', async () => {
   await bob.fails(400, 'M_THREEPID_AUTH_FAILED', 'POST', `${V3}/account/3pid`, { body })
 })
 
-test('an address is added after confirmation, belongs to one account, and can be taken away', async () => {
+test('an address is added after confirmation, belongs to one account, and can be taken away (AU-17)', async () => {
   const carl = await server.register('carl')
   await addEmail(carl, 'carl@example.com')
   const list = (): Promise<{ threepids: unknown[] }> => carl.get(`${V3}/account/3pid`)
@@ -146,7 +146,7 @@ test('an address is added after confirmation, belongs to one account, and can be
   expect((await list()).threepids).toEqual([])
 })
 
-test('who has lost the password sets a new one by mail; all logins end', async () => {
+test('who has lost the password sets a new one by mail; all logins end (AU-17)', async () => {
   const dora = await server.register('dora')
   await addEmail(dora, 'dora@example.org')
   const before = sink.mailsTo('dora@example.org').length

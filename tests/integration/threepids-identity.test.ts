@@ -75,7 +75,7 @@ function serveIdentity(identity: TestPeer): void {
   }))
 }
 
-test('a phone number is proven by way of another server, and logs its owner in', async () => {
+test('a phone number is proven by way of another server, and logs its owner in (AU-18)', async () => {
   const request = { client_secret: SECRET, send_attempt: 1, country: 'GB', phone_number: '07700 900001' }
   const asked = await alice.post<{ sid: string; submit_url: string }>(`${V3}/account/3pid/msisdn/requestToken`, request)
   const submitPath = new URL(asked.submit_url).pathname
@@ -98,7 +98,24 @@ test('a phone number is proven by way of another server, and logs its owner in',
   await alice.fails(400, 'M_THREEPID_IN_USE', 'POST', `${V3}/register/msisdn/requestToken`, { body: request })
 })
 
-test('an address is bound and unbound at the identity server that the client names', async () => {
+test('who has lost the password sets a new one by phone', async () => {
+  const client = server.anonymous()
+  const request = { client_secret: 'another', send_attempt: 1, country: 'GB', phone_number: '+44 7700 900001' }
+  const asked = await client.post<{ sid: string; submit_url: string }>(`${V3}/account/password/msisdn/requestToken`, request)
+  const session = { sid: asked.sid, client_secret: 'another' }
+  const auth = { type: 'm.login.msisdn', threepid_creds: session }
+  const body = { new_password: 'brand new', logout_devices: false, auth }
+  const early = await client.request<{ flows: unknown; errcode: string }>('POST', `${V3}/account/password`, { body, expect: 401 })
+  expect(early).toMatchObject({ flows: [{ stages: ['m.login.msisdn'] }], errcode: 'M_THREEPID_AUTH_FAILED' })
+  await client.post(new URL(asked.submit_url).pathname, { ...session, token: '123456' })
+  await client.request('POST', `${V3}/account/password`, { body })
+  await client.login('alice', 'brand new')
+  await alice.get(`${V3}/account/whoami`)
+  const nobody = { ...request, phone_number: '+44 7700 900999' }
+  await client.fails(400, 'M_THREEPID_NOT_FOUND', 'POST', `${V3}/account/password/msisdn/requestToken`, { body: nobody })
+})
+
+test('an address is bound and unbound at the identity server that the client names (AU-18)', async () => {
   const body = { sid: 'good', client_secret: SECRET, id_server: peer.serverName, id_access_token: 'is-token' }
   const path = `${V3}/account/3pid/bind`
   await alice.fails(403, 'M_FORBIDDEN', 'POST', path, { body: { ...body, id_access_token: 'other' } })
@@ -115,7 +132,7 @@ test('an address is bound and unbound at the identity server that the client nam
   expect(await alice.post(`${V3}/account/3pid/unbind`, address)).toEqual({ id_server_unbind_result: 'no-support' })
 })
 
-test('an invite by e-mail address reaches its owner, or is kept open in the room', async () => {
+test('an invite by e-mail address reaches its owner, or is kept open in the room (AU-18)', async () => {
   const bob = await server.register('bob')
   known.set('bob@example.org', bob.userId)
   const invitation = { id_server: peer.serverName, id_access_token: 'is-token', medium: 'email', address: 'Bob@example.org' }

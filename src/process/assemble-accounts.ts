@@ -96,17 +96,7 @@ export function assembleAccounts(
     options: registrationOptions(config, serverName),
   })
   const passwordPolicy = passwordConfig.policy
-  const accounts = new Accounts({
-    database,
-    caches,
-    background,
-    passwords,
-    sessions,
-    lastSeen,
-    serverName,
-    passwordPolicy,
-    onDeactivated,
-  })
+  const accounts = new Accounts({ ...parts, caches, background, lastSeen, serverName, passwordPolicy, onDeactivated })
   return {
     ...devices,
     standings,

@@ -40,7 +40,6 @@ export const OTHER_OPTIONS: ReadonlyMap<string, string> = new Map([
       'cas_config',
       'sso',
       'jwt_config',
-      'server_notices',
       'opentracing',
       'sentry',
       'metrics_flags',

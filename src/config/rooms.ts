@@ -181,6 +181,22 @@ export const roomsOptions = section('Rooms', {
     },
     'Message retention.',
   ),
+  serverNotices: group(
+    'server_notices',
+    {
+      systemMxidLocalpart: optionalText(
+        'system_mxid_localpart',
+        'Local part of the account that writes them; without it there are none.',
+      ),
+      systemMxidDisplayName: optionalText('system_mxid_display_name', 'Its display name.'),
+      systemMxidAvatarUrl: optionalText('system_mxid_avatar_url', 'Its avatar.'),
+      roomName: text('room_name', 'Server Notices', 'Name of the rooms in which users get them.'),
+      roomAvatarUrl: optionalText('room_avatar_url', 'Avatar of these rooms.'),
+      roomTopic: optionalText('room_topic', 'Topic of these rooms.'),
+      autoJoin: flag('auto_join', false, 'Users are joined to their room instead of invited.'),
+    },
+    'Messages of the server to its users.',
+  ),
   limitRemoteRooms: group(
     'limit_remote_rooms',
     {

@@ -2,6 +2,7 @@ import type { UserId } from '../protocol/ids.ts'
 import { EventCreator } from '../services/events/event-creator.ts'
 import type { EventsWriter } from '../services/events/event-intent.ts'
 import type { RemoteMemberships } from '../services/federation/remote/remote-memberships.ts'
+import { isServerNoticeRoom } from '../storage/tables/server-notice-rooms.ts'
 import { BlockedRooms } from '../services/purge/blocked-rooms.ts'
 import { AccountRooms } from '../services/rooms/account-rooms.ts'
 import { GuestEviction } from '../services/rooms/guest-eviction.ts'
@@ -127,6 +128,7 @@ function assembleMembershipChanges(
     invites: services.invites,
     remote: deps.remoteMemberships,
     blocked: new BlockedRooms({ database: core.database }),
+    notices: { isNoticeRoom: (roomId) => isServerNoticeRoom(core.database, roomId) },
     rateLimiter,
     restrictedJoins: new RestrictedJoins({ memberships, serverName }),
     onSucceeded: transferringSettings(core, services.settings),

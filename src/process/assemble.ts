@@ -211,7 +211,7 @@ function assembleServices(core: Core, cluster: Cluster) {
     admission,
     addresses,
     purging,
-    administration: assembleAdministration(core, local),
+    administration: assembleAdministration(core, { ...local, writing }),
     federationReads,
     remote,
     outbound,

@@ -610,6 +610,11 @@ CREATE TABLE server_keys (
   response text NOT NULL
 );
 
+CREATE TABLE server_notice_rooms (
+  user_id text NOT NULL,
+  room_id text NOT NULL
+);
+
 CREATE TABLE server_switches (
   name text NOT NULL,
   is_on boolean NOT NULL
@@ -946,6 +951,8 @@ ALTER TABLE schema_migrations ADD PRIMARY KEY (file);
 
 ALTER TABLE server_keys ADD PRIMARY KEY (server_name, key_id);
 
+ALTER TABLE server_notice_rooms ADD PRIMARY KEY (user_id);
+
 ALTER TABLE server_switches ADD PRIMARY KEY (name);
 
 ALTER TABLE sliding_sync_connections ADD PRIMARY KEY (connection_nid);
@@ -1279,6 +1286,10 @@ CREATE INDEX scheduled_tasks_status ON public.scheduled_tasks USING btree (statu
 CREATE UNIQUE INDEX schema_migrations_pkey ON public.schema_migrations USING btree (file);
 
 CREATE UNIQUE INDEX server_keys_pkey ON public.server_keys USING btree (server_name, key_id);
+
+CREATE UNIQUE INDEX server_notice_rooms_pkey ON public.server_notice_rooms USING btree (user_id);
+
+CREATE INDEX server_notice_rooms_room ON public.server_notice_rooms USING btree (room_id);
 
 CREATE UNIQUE INDEX server_switches_pkey ON public.server_switches USING btree (name);
 

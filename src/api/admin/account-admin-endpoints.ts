@@ -5,6 +5,7 @@ import {
   listRegistrationTokens,
   putRegistrationToken,
 } from './registration-tokens.ts'
+import { putServerNotice, sendServerNotice } from './server-notices.ts'
 import { getLargestRooms, getServerVersion } from './server-facts.ts'
 import {
   deactivateUserAccount,
@@ -88,6 +89,8 @@ export const ACCOUNT_ADMIN_ENDPOINTS = [
   createRegistrationToken,
   putRegistrationToken,
   deleteRegistrationToken,
+  sendServerNotice,
+  putServerNotice,
   getServerVersion,
   getLargestRooms,
 ]

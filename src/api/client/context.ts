@@ -52,6 +52,7 @@ import type { MembershipChanges } from '../../services/rooms/membership-changes.
 import type { RoomCreation } from '../../services/rooms/room-creation.ts'
 import type { ThreepidInvitations } from '../../services/rooms/threepid-invitations.ts'
 import type { RoomPromotion } from '../../services/rooms/room-promotion.ts'
+import type { ServerNotices } from '../../services/rooms/server-notices.ts'
 import type { RoomUpgrade } from '../../services/rooms/room-upgrade.ts'
 import type { Memberships } from '../../services/rooms/memberships.ts'
 import type { EventReports } from '../../services/rooms/event-reports.ts'
@@ -150,6 +151,7 @@ export interface ClientContext extends KeysContext {
   readonly roomCreation: RoomCreation
   readonly threepidInvitations: ThreepidInvitations
   readonly roomUpgrade: RoomUpgrade
+  readonly serverNotices: ServerNotices
   readonly scheduledTasks: ScheduledTasks
   readonly userRedactions: UserRedactions
   readonly backgroundUpdates: BackgroundUpdates

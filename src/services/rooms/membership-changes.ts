@@ -48,6 +48,8 @@ export interface MembershipChangesDeps {
   readonly invites: InvitePolicy
   /** Rooms that an administrator has closed. */
   readonly blocked: { assertOpen(roomId: RoomId): Promise<void> }
+  /** Rooms in which the server writes to a user. */
+  readonly notices: { isNoticeRoom(roomId: RoomId): Promise<boolean> }
   readonly rateLimiter: RateLimiter
   readonly random: Random
   /** A user has joined a room whose predecessor they were in. */
@@ -163,6 +165,9 @@ export class MembershipChanges {
     const known = (await memberships.getOfUser(userId)).get(roomId)
     if (known?.membership === 'leave') return known.eventId
     if (!known) await this.#assertKnown(roomId)
+    // Who has joined may leave, as with Synapse; a closed account leaves everything.
+    if (known?.membership === 'invite' && requester.accessTokenId !== 0 && (await this.#deps.notices.isNoticeRoom(roomId)))
+      throw new MatrixError('M_CANNOT_LEAVE_SERVER_NOTICE_ROOM', 'You cannot reject this invite')
     const isOutside =
       (known?.membership === 'invite' || known?.membership === 'knock') && !(await this.#deps.remote.isHere(roomId))
     const eventId =

@@ -158,6 +158,7 @@ import {
   uploadContent,
   uploadContentToMXC,
 } from './media/content-repo.ts'
+import { getUrlPreview, getUrlPreviewAuthed } from './media/preview-url.ts'
 
 /** What all endpoints together need. */
 export type ApiContext = ClientContext & FederationContext
@@ -333,6 +334,8 @@ export const ENDPOINTS: readonly Endpoint<ApiContext>[] = [
   getContentOverrideNameAuthed,
   getContentThumbnailAuthed,
   getConfigAuthed,
+  getUrlPreview,
+  getUrlPreviewAuthed,
 
   // admin
   getWhoIs,

@@ -9,7 +9,6 @@ import {
   optionalSize,
   optionalText,
   optionalTextList,
-  plainObject,
   section,
   size,
   text,
@@ -29,6 +28,19 @@ const THUMBNAIL_SIZES: readonly Values<typeof THUMBNAIL_TABLE>[] = [
   { width: 640, height: 480, method: 'scale' },
   { width: 800, height: 600, method: 'scale' },
 ]
+
+const PART_DOC = 'A glob, or a regular expression that begins with `^`.'
+const URL_PATTERN_TABLE = {
+  scheme: optionalText('scheme', PART_DOC),
+  netloc: optionalText('netloc', PART_DOC),
+  hostname: optionalText('hostname', PART_DOC),
+  port: optionalText('port', PART_DOC),
+  path: optionalText('path', PART_DOC),
+  query: optionalText('query', PART_DOC),
+  fragment: optionalText('fragment', PART_DOC),
+  username: optionalText('username', PART_DOC),
+  password: optionalText('password', PART_DOC),
+}
 
 /** Uploads, downloads, thumbnails. */
 export const mediaOptions = section('Media', {
@@ -77,9 +89,21 @@ export const mediaOptions = section('Media', {
   urlPreviewEnabled: flag('url_preview_enabled', false, 'Fetches web pages for link previews.'),
   urlPreviewIpRangeBlacklist: optionalTextList('url_preview_ip_range_blacklist', 'Networks that previews never connect to.'),
   urlPreviewIpRangeWhitelist: textList('url_preview_ip_range_whitelist', [], 'Exceptions to it.'),
+  urlPreviewUrlBlacklist: groupList(
+    'url_preview_url_blacklist',
+    URL_PATTERN_TABLE,
+    'URLs that are never previewed: those that match every part of one of the mappings.',
+  ),
   urlPreviewAcceptLanguage: textList('url_preview_accept_language', ['en'], 'Languages that previews ask for.'),
   maxSpiderSizeBytes: size('max_spider_size', '10M', 'Largest page that a preview reads.'),
   backupMediaStorePath: optionalText('backup_media_store_path', 'A second folder that all media are copied to.'),
-  oembed: plainObject('oembed', 'Providers of embedded previews.'),
+  oembed: group(
+    'oembed',
+    {
+      disableDefaultProviders: flag('disable_default_providers', false, 'Asks none of the sites that are built in.'),
+      additionalProviders: textList('additional_providers', [], 'Files with lists of further sites, as oembed.com has them.'),
+    },
+    'Sites that describe their pages by oEmbed.',
+  ),
 })
 export type MediaConfig = Values<typeof mediaOptions.options>

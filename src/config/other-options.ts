@@ -32,7 +32,6 @@ export const OTHER_OPTIONS: ReadonlyMap<string, string> = new Map([
       'matrix_authentication_service',
       'user_types',
       'server_context',
-      'url_preview_url_blacklist',
       'matrix_rtc',
       'saml2_config',
       'oidc_providers',

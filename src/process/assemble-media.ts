@@ -3,14 +3,17 @@ import { ImageScaler } from '../services/media/image-scaler.ts'
 import { MediaRepository } from '../services/media/media-repository.ts'
 import { MediaStore } from '../services/media/media-store.ts'
 import { RemoteMedia } from '../services/media/remote-media.ts'
+import type { UrlPreviews } from '../services/media/previews/url-previews.ts'
 import { Thumbnails } from '../services/media/thumbnails.ts'
 import type { Core } from './assemble-core.ts'
 import type { FederationServices } from './assemble-federation.ts'
+import { assembleUrlPreviews } from './assemble-url-previews.ts'
 
 /** Uploads, downloads, thumbnails. */
 export interface MediaServices {
   readonly mediaRepository: MediaRepository
   readonly thumbnails: Thumbnails
+  readonly urlPreviews: UrlPreviews
   start(): Promise<void>
 }
 
@@ -32,9 +35,11 @@ export function assembleMedia(core: Core, { federationClient }: Pick<FederationS
       refusedServers: new Set(media.preventMediaDownloadsFrom),
     },
   })
+  const scaler = new ImageScaler({ pixelsMax: media.maxImagePixels })
   const mediaRepository = new MediaRepository({
     database,
     store,
+    scaler,
     remoteMedia,
     clock,
     random,
@@ -55,12 +60,13 @@ export function assembleMedia(core: Core, { federationClient }: Pick<FederationS
   const thumbnails = new Thumbnails({
     database,
     store,
-    scaler: new ImageScaler({ pixelsMax: media.maxImagePixels }),
+    scaler,
     options: { sizes: media.thumbnailSizes, isDynamic: media.dynamicThumbnails },
   })
   return {
     mediaRepository,
     thumbnails,
+    ...assembleUrlPreviews(core, mediaRepository),
     start: () => store.removeStaleFiles(clock.nowMs()),
   }
 }

@@ -313,7 +313,8 @@ CREATE TABLE local_media (
   last_access_ts_ms bigint,
   is_authenticated boolean NOT NULL,
   quarantined_by text,
-  is_safe_from_quarantine boolean NOT NULL DEFAULT false
+  is_safe_from_quarantine boolean NOT NULL DEFAULT false,
+  url_cache text
 );
 
 CREATE TABLE local_media_thumbnails (
@@ -454,6 +455,13 @@ CREATE TABLE pushers (
   retry_ms integer NOT NULL DEFAULT 0,
   retry_at_ts_ms bigint NOT NULL DEFAULT 0,
   last_badge integer
+);
+
+CREATE TABLE quarantine_changes (
+  change_id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
+  origin text,
+  media_id text NOT NULL,
+  is_quarantined boolean NOT NULL
 );
 
 CREATE TABLE receipts (
@@ -719,6 +727,14 @@ CREATE TABLE ui_auth_sessions (
   notes jsonb NOT NULL DEFAULT '{}'::jsonb
 );
 
+CREATE TABLE url_previews (
+  url_sha256 bytea NOT NULL,
+  url text NOT NULL,
+  preview text NOT NULL,
+  fetched_ts_ms bigint NOT NULL,
+  expires_ts_ms bigint NOT NULL
+);
+
 CREATE TABLE user_directory (
   user_id text NOT NULL,
   display_name text,
@@ -909,6 +925,8 @@ ALTER TABLE pushers ADD PRIMARY KEY (pusher_id);
 
 ALTER TABLE pushers ADD UNIQUE (app_id, pushkey, user_id);
 
+ALTER TABLE quarantine_changes ADD PRIMARY KEY (change_id);
+
 ALTER TABLE receipts ADD PRIMARY KEY (room_id, user_id, receipt_type, thread_id);
 
 ALTER TABLE refresh_tokens ADD PRIMARY KEY (refresh_token_id);
@@ -992,6 +1010,8 @@ ALTER TABLE threepid_tokens ADD PRIMARY KEY (token_hash);
 ALTER TABLE to_device_transactions ADD PRIMARY KEY (user_id, sender_device, txn_id, event_type);
 
 ALTER TABLE ui_auth_sessions ADD PRIMARY KEY (session_id);
+
+ALTER TABLE url_previews ADD PRIMARY KEY (url_sha256);
 
 ALTER TABLE user_directory ADD PRIMARY KEY (user_id);
 
@@ -1153,6 +1173,8 @@ CREATE UNIQUE INDEX key_backups_pkey ON public.key_backups USING btree (user_id,
 
 CREATE UNIQUE INDEX key_signatures_pkey ON public.key_signatures USING btree (target_user_id, target_key_id, signer_user_id, signer_key_id);
 
+CREATE INDEX local_media_access ON public.local_media USING btree (COALESCE(last_access_ts_ms, created_ts_ms));
+
 CREATE INDEX local_media_pending ON public.local_media USING btree (user_id) WHERE (size_bytes IS NULL);
 
 CREATE UNIQUE INDEX local_media_pkey ON public.local_media USING btree (media_id);
@@ -1160,6 +1182,8 @@ CREATE UNIQUE INDEX local_media_pkey ON public.local_media USING btree (media_id
 CREATE INDEX local_media_sha256 ON public.local_media USING btree (sha256);
 
 CREATE UNIQUE INDEX local_media_thumbnails_pkey ON public.local_media_thumbnails USING btree (media_id, width, height, method, is_animated);
+
+CREATE INDEX local_media_url_cache ON public.local_media USING btree (created_ts_ms) WHERE (url_cache IS NOT NULL);
 
 CREATE INDEX local_media_user ON public.local_media USING btree (user_id, created_ts_ms);
 
@@ -1228,6 +1252,8 @@ CREATE UNIQUE INDEX pushers_pkey ON public.pushers USING btree (pusher_id);
 CREATE INDEX pushers_position ON public.pushers USING btree ("position");
 
 CREATE INDEX pushers_user ON public.pushers USING btree (user_id);
+
+CREATE UNIQUE INDEX quarantine_changes_pkey ON public.quarantine_changes USING btree (change_id);
 
 CREATE UNIQUE INDEX receipts_pkey ON public.receipts USING btree (room_id, user_id, receipt_type, thread_id);
 
@@ -1343,6 +1369,10 @@ CREATE INDEX ui_auth_sessions_expires ON public.ui_auth_sessions USING btree (ex
 
 CREATE UNIQUE INDEX ui_auth_sessions_pkey ON public.ui_auth_sessions USING btree (session_id);
 
+CREATE INDEX url_previews_expiry ON public.url_previews USING btree (expires_ts_ms);
+
+CREATE UNIQUE INDEX url_previews_pkey ON public.url_previews USING btree (url_sha256);
+
 CREATE UNIQUE INDEX user_directory_pkey ON public.user_directory USING btree (user_id);
 
 CREATE UNIQUE INDEX user_directory_public_rooms_pkey ON public.user_directory_public_rooms USING btree (room_nid);
@@ -1384,6 +1414,8 @@ CREATE SEQUENCE one_time_key_upload INCREMENT 1 CACHE 1;
 CREATE SEQUENCE push_queue_seq_seq INCREMENT 1 CACHE 1;
 
 CREATE SEQUENCE pushers_pusher_id_seq INCREMENT 1 CACHE 1;
+
+CREATE SEQUENCE quarantine_changes_change_id_seq INCREMENT 1 CACHE 1;
 
 CREATE SEQUENCE refresh_tokens_refresh_token_id_seq INCREMENT 1 CACHE 1;
 

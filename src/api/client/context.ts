@@ -29,6 +29,7 @@ import type { Presence } from '../../services/ephemeral/presence.ts'
 import type { Receipts } from '../../services/ephemeral/receipts.ts'
 import type { Typing } from '../../services/ephemeral/typing.ts'
 import type { MediaRepository } from '../../services/media/media-repository.ts'
+import type { UrlPreviews } from '../../services/media/previews/url-previews.ts'
 import type { Thumbnails } from '../../services/media/thumbnails.ts'
 import type { EventCreator } from '../../services/events/event-creator.ts'
 import type { Notifications } from '../../services/push/notifications.ts'
@@ -123,6 +124,7 @@ export interface ClientContext extends KeysContext {
   readonly userDirectory: UserDirectory
   readonly mediaRepository: MediaRepository
   readonly thumbnails: Thumbnails
+  readonly urlPreviews: UrlPreviews
   readonly receipts: Receipts
   readonly pushRules: PushRules
   readonly pushers: Pushers

@@ -45,6 +45,21 @@ export class ImageScaler {
     }
   }
 
+  /** Tells how large a picture is, upright; undefined for what is none. */
+  async measure(path: string): Promise<{ width: number; height: number } | undefined> {
+    await this.#enter()
+    try {
+      this.#library ??= loadLibrary()
+      const { autoOrient, width, height, pageHeight } = await readMetadata(await this.#library, path)
+      return { width: autoOrient.width ?? width, height: pageHeight ?? autoOrient.height ?? height }
+    } catch (error) {
+      if (error instanceof MatrixError) return undefined
+      throw error
+    } finally {
+      this.#leave()
+    }
+  }
+
   async #enter(): Promise<void> {
     if (this.#running < CONCURRENT_MAX) {
       this.#running++

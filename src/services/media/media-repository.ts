@@ -17,9 +17,11 @@ import type { Background } from '../../util/background.ts'
 import type { Clock } from '../../util/clock.ts'
 import type { Random } from '../../util/random.ts'
 import type { Requester } from '../accounts/requester.ts'
+import type { ImageScaler } from './image-scaler.ts'
 import type { MediaFile, MediaStore, OpenMedia, WrittenFile } from './media-store.ts'
 
 const MEDIA_ID_LETTERS = 24
+const PREVIEW_ID_LETTERS = 16
 /** Ids of media that were taken over may have dashes. Nothing of it can leave the folder. */
 const MEDIA_ID = /^[A-Za-z0-9_-]{5,255}$/
 const UPLOAD_NAME_CHARS_MAX = 1024
@@ -75,6 +77,7 @@ export interface FoundMedia extends MediaFile {
 interface MediaRepositoryDeps {
   readonly database: Database
   readonly store: MediaStore
+  readonly scaler: Pick<ImageScaler, 'measure'>
   /** Media of other servers. */
   readonly remoteMedia: { find(lookup: MediaLookup): Promise<FoundMedia> }
   readonly clock: Clock
@@ -137,6 +140,26 @@ export class MediaRepository {
     await this.#receive(requester, request, { mediaId: media.mediaId, isNew: false })
   }
 
+  /** Stores the picture of a web page, to be shown with its preview. Throws as the source does, and 507. */
+  async keepPreviewImage(
+    userId: UserId,
+    image: { readonly source: Readable; readonly contentType: string; readonly url: string },
+  ): Promise<{ uri: string; sizeBytes: number; size: { width: number; height: number } | undefined }> {
+    const { store, clock, random, scaler } = this.#deps
+    const day = new Date(clock.nowMs()).toISOString().slice(0, 10)
+    const mediaId = `${day}_${random.letters(PREVIEW_ID_LETTERS)}`
+    // The source has its own limit.
+    const file = await store.write(image.source, Number.MAX_SAFE_INTEGER)
+    try {
+      const size = await scaler.measure(file.temporaryPath)
+      const request = { contentType: image.contentType, uploadName: undefined, url: image.url }
+      await this.#keep({ userId }, request, { mediaId, isNew: true, file })
+      return { uri: this.#uriOf(mediaId), sizeBytes: file.sizeBytes, size }
+    } finally {
+      await store.discard(file)
+    }
+  }
+
   async #receive(requester: Requester, request: UploadRequest, target: { mediaId: string; isNew: boolean }): Promise<void> {
     const { store, options } = this.#deps
     if ((request.declaredBytes ?? 0) > options.uploadBytesMax)
@@ -155,8 +178,8 @@ export class MediaRepository {
 
   /** Stores the row and puts the file in its place. A crash between leaves a file that no row knows, never the reverse. */
   async #keep(
-    requester: Requester,
-    request: UploadRequest,
+    requester: Pick<Requester, 'userId'>,
+    request: Pick<UploadRequest, 'contentType' | 'uploadName'> & { readonly url?: string },
     target: { mediaId: string; isNew: boolean; file: WrittenFile },
   ): Promise<void> {
     const { database, store, clock, options } = this.#deps
@@ -166,7 +189,8 @@ export class MediaRepository {
     await database.transaction('store_media', async (tx) => {
       if (target.isNew) {
         const isAuthenticated = options.isAuthenticationRequired
-        await insertMedia(tx, { mediaId, userId: requester.userId, nowMs, unusedExpiresTsMs: undefined, isAuthenticated })
+        const { userId } = requester
+        await insertMedia(tx, { mediaId, userId, nowMs, unusedExpiresTsMs: undefined, isAuthenticated, urlCache: request.url })
       }
       const isMine = await completeMedia(tx, {
         mediaId,

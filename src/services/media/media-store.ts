@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -15,12 +15,16 @@ import { isSystemError } from '../../util/system-error.ts'
  *   local_thumbnails/aA/bB/restOfTheId/32-32-image-png-crop
  *   remote_content/other.example/aA/bB/restOfTheFileId
  *   remote_thumbnail/other.example/aA/bB/restOfTheFileId/32-32-image-png-crop
+ *   url_cache/2026-11-24/restOfTheId            pictures of previews, by day
+ *   url_cache_thumbnails/2026-11-24/restOfTheId/32-32-image-png-crop
  *   tmp/…                              uploads under way; what stands elsewhere is whole
  */
 
 /** Uploads that began this long ago were cut off by a crash. */
 const TEMPORARY_MS_MAX = 24 * 3600 * 1000
 const TEMPORARY_NAME_LETTERS = 24
+/** Ids of pictures of previews begin with their day. */
+const PREVIEW_ID = /^\d{4}-\d{2}-\d{2}_/
 const OUT_OF_SPACE = ['ENOSPC', 'EDQUOT', 'EFBIG']
 const UNWRITABLE = ['EROFS', 'EACCES', 'EPERM', 'EIO', ...OUT_OF_SPACE]
 
@@ -57,15 +61,28 @@ export class MediaStore {
 
   /** Where media lies. */
   pathOf({ origin, fileId }: MediaFile): string {
+    if (origin === undefined && PREVIEW_ID.test(fileId))
+      return join(this.#directory, 'url_cache', fileId.slice(0, 10), fileId.slice(11))
     const folders = origin === undefined ? ['local_content'] : ['remote_content', origin]
     return join(this.#directory, ...folders, ...splitId(fileId))
   }
 
   /** Where a thumbnail lies. */
   thumbnailPath({ origin, fileId }: MediaFile, key: ThumbnailKey, contentType: string): string {
+    return join(this.#thumbnailDirectory({ origin, fileId }), thumbnailName(key, contentType))
+  }
+
+  #thumbnailDirectory({ origin, fileId }: MediaFile): string {
+    if (origin === undefined && PREVIEW_ID.test(fileId))
+      return join(this.#directory, 'url_cache_thumbnails', fileId.slice(0, 10), fileId.slice(11))
     const folders = origin === undefined ? ['local_thumbnails'] : ['remote_thumbnail', origin]
-    const name = `${key.width}-${key.height}-${contentType.replace('/', '-')}-${key.method}${key.isAnimated ? '-animated' : ''}`
-    return join(this.#directory, ...folders, ...splitId(fileId), name)
+    return join(this.#directory, ...folders, ...splitId(fileId))
+  }
+
+  /** Removes media and its thumbnails; nothing where they are gone already. */
+  async remove(file: MediaFile): Promise<void> {
+    await unlink(this.pathOf(file)).catch(undefinedWhereAbsent)
+    await rm(this.#thumbnailDirectory(file), { recursive: true, force: true })
   }
 
   /** Removes what uploads left behind that a crash cut off. */
@@ -152,6 +169,10 @@ async function syncDirectory(path: string): Promise<void> {
   } finally {
     await directory.close()
   }
+}
+
+function thumbnailName(key: ThumbnailKey, contentType: string): string {
+  return `${key.width}-${key.height}-${contentType.replace('/', '-')}-${key.method}${key.isAnimated ? '-animated' : ''}`
 }
 
 function splitId(mediaId: string): [string, string, string] {

@@ -58,12 +58,21 @@ export async function getMedia(tx: Queryable, mediaId: string): Promise<MediaRow
 /** Adds media that is not uploaded yet. `unusedExpiresTsMs` undefined: its upload is under way. */
 export async function insertMedia(
   tx: Queryable,
-  row: { mediaId: string; userId: string; nowMs: number; unusedExpiresTsMs: number | undefined; isAuthenticated: boolean },
+  row: {
+    mediaId: string
+    userId: string
+    nowMs: number
+    unusedExpiresTsMs: number | undefined
+    isAuthenticated: boolean
+    /** Of a preview's picture. */
+    urlCache?: string | undefined
+  },
 ): Promise<void> {
   await tx.query(
     'insert_media',
-    'INSERT INTO local_media (media_id, user_id, created_ts_ms, unused_expires_ts_ms, is_authenticated) VALUES ($1, $2, $3, $4, $5)',
-    [row.mediaId, row.userId, row.nowMs, row.unusedExpiresTsMs ?? null, row.isAuthenticated],
+    `INSERT INTO local_media (media_id, user_id, created_ts_ms, unused_expires_ts_ms, is_authenticated, url_cache)
+     VALUES ($1, $2, $3, $4, $5, $6)`,
+    [row.mediaId, row.userId, row.nowMs, row.unusedExpiresTsMs ?? null, row.isAuthenticated, row.urlCache ?? null],
   )
 }
 
@@ -96,7 +105,8 @@ export async function getPendingMedia(
 export async function getUploadedBytes(tx: Queryable, key: { userId: string; sinceMs: number }): Promise<number> {
   const rows = await tx.query<{ bytes: number }>(
     'get_uploaded_bytes',
-    'SELECT COALESCE(sum(size_bytes), 0)::bigint AS bytes FROM local_media WHERE user_id = $1 AND created_ts_ms > $2',
+    `SELECT COALESCE(sum(size_bytes), 0)::bigint AS bytes FROM local_media
+      WHERE user_id = $1 AND created_ts_ms > $2 AND url_cache IS NULL`,
     [key.userId, key.sinceMs],
   )
   return rows[0]?.bytes ?? 0

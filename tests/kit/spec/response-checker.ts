@@ -36,7 +36,7 @@ const COMMON_ERRORS: ReadonlyMap<number, readonly string[]> = new Map([
   [413, ['M_TOO_LARGE']],
   [429, ['M_LIMIT_EXCEEDED']],
   // Another server could not be reached, or answered nonsense; a test must expect this status by name to accept it, as the next one.
-  [502, ['M_UNKNOWN']],
+  [502, ['M_UNKNOWN', 'M_TOO_LARGE']],
   // The disk is full.
   [507, ['M_UNKNOWN']],
 ])

@@ -40,7 +40,7 @@ it('CS-50: the server writes to a user, in a room of their own whose invite cann
   })
   await alice.leave(roomId)
   await root.post(PATH, { ...notice, type: 'm.room.topic', state_key: '', content: { topic: 'News' } })
-  expect(Object.keys((await alice.sync()).rooms?.invite ?? {})).not.toEqual([roomId])
+  expect(Object.keys((await alice.sync()).rooms?.invite ?? {})).toEqual([roomId])
   await root.fails(404, 'M_NOT_FOUND', 'POST', PATH, { body: { ...notice, user_id: '@nobody:test.example' } })
   await root.fails(400, 'M_UNKNOWN', 'POST', PATH, { body: { ...notice, user_id: '@alice:elsewhere.example' } })
   await root.fails(400, 'M_BAD_JSON', 'POST', PATH, { body: { ...notice, content: 'words' } })

@@ -105,12 +105,20 @@ export class ServerNotices {
     const { database, memberships, changes, options } = this.#deps
     const former = await getServerNoticeRoom(database, userId)
     if (former !== undefined && isIn(await memberships.getMembership(userId, former))) return former
-    const made = await this.#create(requester)
-    const roomId = await claimServerNoticeRoom(database, { userId, roomId: made, former })
-    if (roomId !== made) await changes.leave(requester, made)
+    const roomId =
+      former !== undefined && (await memberships.isJoined(requester.userId, former))
+        ? former
+        : await this.#claim(requester, userId, former)
     await this.#deps.tags.set({ userId, roomId, tag: TAG }, {})
     if (!isIn(await memberships.getMembership(userId, roomId))) await changes.invite(requester, { roomId, userId })
     if (options.joinsUsers) await changes.join(internalRequester(userId), roomId)
+    return roomId
+  }
+
+  async #claim(requester: Requester, userId: UserId, former: RoomId | undefined): Promise<RoomId> {
+    const made = await this.#create(requester)
+    const roomId = await claimServerNoticeRoom(this.#deps.database, { userId, roomId: made, former })
+    if (roomId !== made) await this.#deps.changes.leave(requester, made)
     return roomId
   }
 

@@ -97,6 +97,9 @@ describe('AD-11: purging history', () => {
   it('by retention deletes what is older than the room wishes (MO-09)', async () => {
     const roomId = await alice.createRoom()
     await alice.sendText(roomId, 'soon forgotten')
+    const state = `/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}/state/m.room.retention`
+    for (const body of [{ max_lifetime: 'long' }, { max_lifetime: -1 }, { min_lifetime: 2, max_lifetime: 1 }])
+      await alice.fails(400, 'M_BAD_JSON', 'PUT', state, { body })
     await alice.sendState(roomId, 'm.room.retention', '', { max_lifetime: 1 })
     await alice.sendText(roomId, 'newest')
     await expect.poll(async () => (await readAll(alice, roomId)).texts, { timeout: 30_000 }).toEqual(['newest'])

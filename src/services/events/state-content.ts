@@ -15,6 +15,7 @@ export function checkStateContent(type: string, stateKey: string, content: JsonO
   if (stateKey !== '') return
   if (type === 'm.room.power_levels') checkPowerLevels(content)
   if (type === 'm.room.server_acl') checkServerAcl(content, serverName)
+  if (type === 'm.room.retention') checkRetention(content)
 }
 
 /** Power levels must be integers, whatever the room version lets pass: clients read them as such. */
@@ -45,6 +46,15 @@ function checkServerAcl(content: JsonObject, serverName: ServerName): void {
   // Nobody of this server could undo it.
   if (!compileServerAcl(content).isServerAllowed(serverName))
     throw new MatrixError('M_INVALID_PARAM', 'The server ACL would shut out this server')
+}
+
+/** How long messages live decides what is deleted: no guesses. MSC1763. */
+function checkRetention({ min_lifetime: min, max_lifetime: max }: JsonObject): void {
+  for (const [name, value] of Object.entries({ min_lifetime: min, max_lifetime: max })) {
+    if (value !== undefined && value !== null && !(Number.isSafeInteger(value) && Number(value) >= 0))
+      throw badJson(`${name} is not an integer in range`)
+  }
+  if (typeof min === 'number' && typeof max === 'number' && min > max) throw badJson('min_lifetime is greater than max_lifetime')
 }
 
 function badJson(message: string): MatrixError {

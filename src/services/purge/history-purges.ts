@@ -65,10 +65,15 @@ export class HistoryPurges {
   }
 
   /**
-   * Begins to purge everything before an event, or what was received before a time. Returns the task's id. Throws M_NOT_FOUND where there
-   * is nothing to purge or the event is unknown, 400 M_UNKNOWN where a purge of the room is under way.
+   * Begins to purge everything before an event, or what was received before a time; with `isForMessages` not where only state is that old.
+   * Returns the task's id. Throws M_NOT_FOUND where there is nothing to purge or the event is unknown, 400 M_UNKNOWN where a purge of the
+   * room is under way.
    */
-  async begin(roomId: RoomId, point: PurgePoint, options: { readonly deletesLocal: boolean }): Promise<string> {
+  async begin(
+    roomId: RoomId,
+    point: PurgePoint,
+    options: { readonly deletesLocal: boolean; readonly isForMessages?: boolean },
+  ): Promise<string> {
     const cut =
       'eventId' in point
         ? await getCutAtEvent(this.#database, roomId, point.eventId)
@@ -76,6 +81,7 @@ export class HistoryPurges {
             roomId,
             timestampMs: point.beforeMs,
             receivedUpTo: await getPositionAt(this.#database, point.beforeMs),
+            isForMessages: options.isForMessages ?? false,
           })
     if (!cut) {
       const what = 'eventId' in point ? 'Could not find event' : 'there is no event to be purged'

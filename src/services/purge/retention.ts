@@ -85,7 +85,7 @@ export class Retention {
         for (const one of jobs) {
           if (this.#clock.monotonicMs() < one.dueMs) continue
           one.dueMs = this.#clock.monotonicMs() + one.everyMs
-          await this.purge(one.job, signal)
+          await this.#purge(one.job, signal)
         }
       } catch (error) {
         this.#logger.warn('looking for old messages failed', { error })
@@ -102,13 +102,13 @@ export class Retention {
   }
 
   /** Begins the purges of all rooms whose messages live as long as the job is about. */
-  async purge(job: PurgeJob, signal: AbortSignal): Promise<void> {
+  async #purge(job: PurgeJob, signal: AbortSignal): Promise<void> {
     const { shortestMaxLifetimeMs = -1, longestMaxLifetimeMs = Infinity } = job
     const isForAll = this.#options.defaultPolicy.maxLifetimeMs !== undefined
     for (let after = 0; !signal.aborted;) {
       const rows = await getRetentionPolicies(this.#database, { after, limit: ROOMS_PER_PAGE, isForAll })
       for (const { roomId, json } of rows) {
-        const lifetimeMs = this.lifetimeOf(json)
+        const lifetimeMs = lifetimeOf(json, this.#options)
         if (lifetimeMs === undefined || lifetimeMs <= shortestMaxLifetimeMs || lifetimeMs > longestMaxLifetimeMs) continue
         await this.#begin(roomId, lifetimeMs)
         if (signal.aborted) return
@@ -119,23 +119,27 @@ export class Retention {
     }
   }
 
-  /** How long messages of a room with this `m.room.retention` event live; undefined for ever. */
-  lifetimeOf(json: string | null): number | undefined {
-    const { defaultPolicy, allowedLifetimeMinMs = 0, allowedLifetimeMaxMs = Infinity } = this.#options
-    const event: unknown = json === null ? undefined : JSON.parse(json)
-    const content = isJsonObject(event) && isJsonObject(event['content']) ? event['content'] : {}
-    const wished = content['max_lifetime']
-    const isWish = typeof wished === 'number' && Number.isSafeInteger(wished) && wished >= 0
-    const lifetimeMs = isWish ? wished : defaultPolicy.maxLifetimeMs
-    return lifetimeMs === undefined ? undefined : Math.min(Math.max(lifetimeMs, allowedLifetimeMinMs), allowedLifetimeMaxMs)
-  }
-
   async #begin(roomId: RoomId, lifetimeMs: number): Promise<void> {
     try {
-      await this.#purges.begin(roomId, { beforeMs: this.#clock.nowMs() - lifetimeMs }, { deletesLocal: true })
+      const beforeMs = this.#clock.nowMs() - lifetimeMs
+      await this.#purges.begin(roomId, { beforeMs }, { deletesLocal: true, isForMessages: true })
     } catch (error) {
       // Nothing is that old, or a purge of the room is under way.
       if (!(error instanceof MatrixError)) throw error
     }
   }
+}
+
+/** How long messages of a room with this `m.room.retention` event live; undefined for ever. */
+export function lifetimeOf(
+  json: string | null,
+  options: Pick<RetentionOptions, 'defaultPolicy' | 'allowedLifetimeMinMs' | 'allowedLifetimeMaxMs'>,
+): number | undefined {
+  const { defaultPolicy, allowedLifetimeMinMs = 0, allowedLifetimeMaxMs = Infinity } = options
+  const event: unknown = json === null ? undefined : JSON.parse(json)
+  const content = isJsonObject(event) && isJsonObject(event['content']) ? event['content'] : {}
+  const wished = content['max_lifetime']
+  const isWish = typeof wished === 'number' && Number.isSafeInteger(wished) && wished >= 0
+  const lifetimeMs = isWish ? wished : defaultPolicy.maxLifetimeMs
+  return lifetimeMs === undefined ? undefined : Math.min(Math.max(lifetimeMs, allowedLifetimeMinMs), allowedLifetimeMaxMs)
 }

@@ -214,6 +214,8 @@ export async function getCutAtTime(
     readonly timestampMs: number
     /** Everything up to here was received before, whatever it says of itself. */
     readonly receivedUpTo: number
+    /** Not where there is only what is never purged: state, and what ends the room's graph. */
+    readonly isForMessages: boolean
   },
 ): Promise<(Place & { roomNid: number; depth: number }) | undefined> {
   const [row] = await tx.query<Place & { roomNid: number; depth: number }>(
@@ -227,8 +229,9 @@ export async function getCutAtTime(
            UNION ALL (SELECT max(e.position) + 1, -9007199254740991, NULL FROM events e WHERE e.room_nid = r.room_nid)) AS candidate
           WHERE position IS NOT NULL ORDER BY position LIMIT 1) AS c
       WHERE r.room_id = $1
-        AND EXISTS (SELECT 1 FROM events e WHERE e.room_nid = r.room_nid AND (e.position, e.ordinal) < (c.position, c.ordinal))`,
-    [query.roomId, query.timestampMs, query.receivedUpTo],
+        AND EXISTS (SELECT 1 FROM events e WHERE e.room_nid = r.room_nid AND (e.position, e.ordinal) < (c.position, c.ordinal)
+                       AND (NOT $4 OR e.state_key IS NULL AND NOT e.event_nid = ANY(h.extremities)))`,
+    [query.roomId, query.timestampMs, query.receivedUpTo, query.isForMessages],
   )
   return row
 }

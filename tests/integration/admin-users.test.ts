@@ -166,10 +166,13 @@ describe('AD-04, AD-06: moderation', () => {
     await root.post(user(mallory, '/shadow_ban'), {})
     expect(await mallory.sendText(roomId, 'spam')).toMatch(/^\$/)
     await mallory.invite(roomId, bob.userId)
+    const unseenRoom = await mallory.createRoom({ invite: [bob.userId] })
     await alice.sendText(roomId, 'after')
     const said = (await alice.messages(roomId)).chunk.flatMap((event) => event.content['body'] ?? [])
     expect(said).toEqual(['after', 'before'])
-    expect(Object.keys((await bob.sync()).rooms?.invite ?? {})).not.toContain(roomId)
+    const invitedTo = Object.keys((await bob.sync()).rooms?.invite ?? {})
+    expect(invitedTo).not.toContain(roomId)
+    expect(invitedTo).not.toContain(unseenRoom)
     await root.request('DELETE', user(mallory, '/shadow_ban'))
     await mallory.sendText(roomId, 'reformed')
     expect((await alice.messages(roomId)).chunk[0]?.content['body']).toBe('reformed')
@@ -274,6 +277,36 @@ it('AD-14, AD-19: the server tells its version and its largest rooms', async () 
   expect(rooms.length).toBeGreaterThan(0)
   expect(rooms.every((room) => room.estimated_size > 0)).toBe(true)
   expect(roomId).toBeDefined()
+})
+
+it('AD-19: experimental features are switched for single users', async () => {
+  const path = `${V1}/experimental_features/${encodeURIComponent(alice.userId)}`
+  expect(await root.get(path)).toEqual({ features: { msc3881: false, msc3575: false, msc4222: false } })
+  await root.put(path, { features: { msc3881: true, msc4222: true } })
+  await root.put(path, { features: { msc4222: false } })
+  expect(await root.get(path)).toEqual({ features: { msc3881: true, msc3575: false, msc4222: false } })
+  await root.fails(400, 'M_UNKNOWN', 'PUT', path, { body: { features: { msc1: true } } })
+  await root.fails(400, 'M_BAD_JSON', 'PUT', path, { body: { features: { msc3881: 'yes' } } })
+  await root.fails(404, 'M_NOT_FOUND', 'GET', `${V1}/experimental_features/${encodeURIComponent('@nobody:test.example')}`)
+})
+
+it('AD-14: the server tells how much each user has uploaded', async () => {
+  const [ivan, judy] = await Promise.all([server.register('ivan'), server.register('judy')])
+  for (const client of [ivan, ivan, judy])
+    await client.request('POST', '/_matrix/media/v3/upload', {
+      rawBody: Buffer.alloc(client === judy ? 100 : 10),
+      contentType: 'text/plain',
+    })
+  const path = `${V1}/statistics/users/media`
+  const ivans = { user_id: ivan.userId, displayname: 'ivan', media_count: 2, media_length: 20 }
+  const judys = { user_id: judy.userId, displayname: 'judy', media_count: 1, media_length: 100 }
+  expect(await root.get(path)).toEqual({ users: [ivans, judys], total: 2 })
+  expect(await root.get(`${path}?order_by=media_length&dir=b&limit=1`)).toEqual({ users: [judys], total: 2, next_token: 1 })
+  expect(await root.get(`${path}?order_by=media_count&from=1`)).toEqual({ users: [ivans], total: 2 })
+  expect(await root.get(`${path}?search_term=UDY`)).toEqual({ users: [judys], total: 1 })
+  expect(await root.get(`${path}?until_ts=1000`)).toEqual({ users: [], total: 0 })
+  await root.fails(400, 'M_INVALID_PARAM', 'GET', `${path}?order_by=size`)
+  await root.fails(400, 'M_INVALID_PARAM', 'GET', `${path}?from_ts=5&until_ts=4`)
 })
 
 it('none of it is for others', async () => {

@@ -746,6 +746,12 @@ CREATE TABLE user_directory_public_rooms (
   room_nid bigint NOT NULL
 );
 
+CREATE TABLE user_experimental_features (
+  user_id text NOT NULL,
+  feature text NOT NULL,
+  is_enabled boolean NOT NULL
+);
+
 CREATE TABLE user_external_ids (
   auth_provider text NOT NULL,
   external_id text NOT NULL,
@@ -1016,6 +1022,8 @@ ALTER TABLE url_previews ADD PRIMARY KEY (url_sha256);
 ALTER TABLE user_directory ADD PRIMARY KEY (user_id);
 
 ALTER TABLE user_directory_public_rooms ADD PRIMARY KEY (room_nid);
+
+ALTER TABLE user_experimental_features ADD PRIMARY KEY (user_id, feature);
 
 ALTER TABLE user_external_ids ADD PRIMARY KEY (auth_provider, external_id);
 
@@ -1378,6 +1386,8 @@ CREATE UNIQUE INDEX user_directory_pkey ON public.user_directory USING btree (us
 CREATE UNIQUE INDEX user_directory_public_rooms_pkey ON public.user_directory_public_rooms USING btree (room_nid);
 
 CREATE INDEX user_directory_search ON public.user_directory USING gin (search_text gin_trgm_ops);
+
+CREATE UNIQUE INDEX user_experimental_features_pkey ON public.user_experimental_features USING btree (user_id, feature);
 
 CREATE UNIQUE INDEX user_external_ids_pkey ON public.user_external_ids USING btree (auth_provider, external_id);
 

@@ -33,6 +33,8 @@ import {
   getUserPushers,
   putUserDevice,
 } from './users/belongings.ts'
+import { getExperimentalFeatures, putExperimentalFeatures } from './users/experimental-features.ts'
+import { getUserMediaStatistics } from './users/media-statistics.ts'
 import {
   allowKeyReplacement,
   deleteUserRatelimit,
@@ -93,4 +95,7 @@ export const ACCOUNT_ADMIN_ENDPOINTS = [
   putServerNotice,
   getServerVersion,
   getLargestRooms,
+  getExperimentalFeatures,
+  putExperimentalFeatures,
+  getUserMediaStatistics,
 ]

@@ -16,6 +16,8 @@ import {
   updateRegistrationToken,
 } from '../../storage/tables/registration-tokens.ts'
 import type { RegistrationTokenRow } from '../../storage/tables/registration-tokens.ts'
+import { getExperimentalFeatures, upsertExperimentalFeatures } from '../../storage/tables/experimental-features.ts'
+import { getMediaUsers } from '../../storage/tables/media-statistics.ts'
 import { getUserIdByThreepid } from '../../storage/tables/users.ts'
 import type { Clock } from '../../util/clock.ts'
 
@@ -57,6 +59,24 @@ export class AccountFacts {
   /** The rooms that take most room in the database, in bytes. */
   getLargestRooms(): Promise<readonly { readonly roomId: RoomId; readonly bytes: number }[]> {
     return getRoomSizes(this.#database, LARGEST_ROOMS)
+  }
+
+  /** What an administrator has switched for the user, by feature. */
+  async getFeatures(userId: UserId): Promise<ReadonlyMap<string, boolean>> {
+    const rows = await getExperimentalFeatures(this.#database, userId)
+    return new Map(rows.map(({ feature, isEnabled }) => [feature, isEnabled]))
+  }
+
+  setFeatures(userId: UserId, features: Readonly<Record<string, boolean>>): Promise<void> {
+    return upsertExperimentalFeatures(this.#database, userId, features)
+  }
+
+  /** Who has uploaded how much. */
+  getMediaUsers(
+    filter: Parameters<typeof getMediaUsers>[1],
+    page: Parameters<typeof getMediaUsers>[2],
+  ): ReturnType<typeof getMediaUsers> {
+    return getMediaUsers(this.#database, filter, page)
   }
 
   getTokens(isValid: boolean | undefined): Promise<readonly RegistrationTokenRow[]> {

@@ -86,7 +86,9 @@ export class RoomCreation {
     const invited = parseInvited(requester, request.invite ?? [])
     await this.#deps.invites.check(requester, invited, undefined)
     const { remote } = this.#deps
-    const ours = invited.filter((userId) => remote.isOurs(userId))
+    // Invites of who is shadow-banned reach nobody. As Synapse.
+    const reached = requester.isShadowBanned ? [] : invited
+    const ours = reached.filter((userId) => remote.isOurs(userId))
     const intents = [
       ...(await this.#founding(requester, request, { version, invited, alias })),
       ...(await this.#inviting(requester, ours, request.isDirect ?? false)),
@@ -94,7 +96,7 @@ export class RoomCreation {
     const roomId = await createRoom(writer, version, intents)
     if (alias !== undefined) await aliases.create({ alias, roomId, creator: requester.userId })
     if (isPublic) await directory.setVisibility({ roomId, isPublic, userId: requester.userId })
-    for (const userId of invited) {
+    for (const userId of reached) {
       if (remote.isOurs(userId)) continue
       const content = request.isDirect === true ? { is_direct: true } : {}
       await remote.invite({ roomId, sender: requester.userId, userId, content })

@@ -11,7 +11,7 @@ import { OpenIdTokens } from '../services/accounts/open-id.ts'
 import { PasswordHasher } from '../services/accounts/password-hasher.ts'
 import { Passwords } from '../services/accounts/passwords.ts'
 import { Registration } from '../services/accounts/registration.ts'
-import type { OnRegistered, RegistrationOptions } from '../services/accounts/registration.ts'
+import type { OnRegistered, RegistrationOptions, ReservedUsers } from '../services/accounts/registration.ts'
 import type { Policy } from '../services/accounts/registration-flows.ts'
 import { Standings } from '../services/accounts/standings.ts'
 import { Threepids } from '../services/accounts/threepids.ts'
@@ -23,6 +23,8 @@ import type { UseLimitOptions } from '../services/accounts/use-limits.ts'
 import { Devices } from '../services/devices/devices.ts'
 import type { DeleteDeviceHook } from '../services/devices/devices.ts'
 import { LastSeen } from '../services/devices/last-seen.ts'
+import { MatrixError } from '../protocol/errors.ts'
+import { makeUserId } from '../protocol/ids.ts'
 import { getCrossSigningKeys } from '../storage/tables/cross-signing.ts'
 import { upsertDeviceListChanges } from '../storage/tables/device-lists.ts'
 import { CacheInvalidation } from '../streams/cache-invalidation.ts'
@@ -90,7 +92,7 @@ export function assembleAccounts(
     ...parts,
     interactiveAuth,
     onRegistered,
-    reserved: deps.appservices,
+    reserved: reservedUsers(core, deps.appservices),
     validation: deps.verification.threepidValidation,
     captchas: deps.verification.captchas,
     options: registrationOptions(config, serverName),
@@ -212,4 +214,16 @@ function policyOf(consent: Config['registration']['userConsent'], publicBaseUrl:
   const { version, policyName: name, requireAtRegistration } = consent
   if (!requireAtRegistration || version === undefined) return undefined
   return { version, name, url: `${publicBaseUrl}_matrix/consent?v=${encodeURIComponent(version)}` }
+}
+
+/** Names of application services, and that of the server itself: whoever had it could speak in every room of its notices. */
+function reservedUsers({ config, serverName }: Core, appservices: Appservices): ReservedUsers {
+  const localpart = config.rooms.serverNotices.systemMxidLocalpart
+  return {
+    assertMayMakeUser(userId, appserviceId) {
+      if (localpart !== undefined && userId === makeUserId(localpart, serverName))
+        throw new MatrixError('M_EXCLUSIVE', 'This user ID is reserved.')
+      appservices.assertMayMakeUser(userId, appserviceId)
+    },
+  }
 }

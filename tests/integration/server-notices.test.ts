@@ -41,6 +41,9 @@ it('CS-50: the server writes to a user, in a room of their own whose invite cann
   await alice.leave(roomId)
   await root.post(PATH, { ...notice, type: 'm.room.topic', state_key: '', content: { topic: 'News' } })
   expect(Object.keys((await alice.sync()).rooms?.invite ?? {})).toEqual([roomId])
+  // Nobody may take the server's name.
+  const available = '/_matrix/client/v3/register/available?username=notices'
+  await server.anonymous().fails(400, 'M_EXCLUSIVE', 'GET', available)
   await root.fails(404, 'M_NOT_FOUND', 'POST', PATH, { body: { ...notice, user_id: '@nobody:test.example' } })
   await root.fails(400, 'M_UNKNOWN', 'POST', PATH, { body: { ...notice, user_id: '@alice:elsewhere.example' } })
   await root.fails(400, 'M_BAD_JSON', 'POST', PATH, { body: { ...notice, content: 'words' } })

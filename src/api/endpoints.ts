@@ -3,6 +3,7 @@ import type { ClientContext } from './client/context.ts'
 import { getAdminLockUser, getAdminSuspendUser, setAdminLockUser, setAdminSuspendUser } from './admin/account-moderation.ts'
 import { listEventReports, removeEventReport, showEventReport } from './admin/event-reports.ts'
 import { ACCOUNT_ADMIN_ENDPOINTS } from './admin/account-admin-endpoints.ts'
+import { MEDIA_ADMIN_ENDPOINTS } from './admin/media-admin-endpoints.ts'
 import { ROOM_ADMIN_ENDPOINTS } from './admin/room-admin-endpoints.ts'
 import { getDestinationDetails, listDestinationRooms, listDestinations, resetDestinationConnection } from './admin/federation.ts'
 import { getRegistrationNonce, registerWithSharedSecret } from './admin/register.ts'
@@ -336,6 +337,7 @@ export const ENDPOINTS: readonly Endpoint<ApiContext>[] = [
   getConfigAuthed,
   getUrlPreview,
   getUrlPreviewAuthed,
+  ...MEDIA_ADMIN_ENDPOINTS,
 
   // admin
   getWhoIs,

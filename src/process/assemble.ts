@@ -173,7 +173,7 @@ function assembleServices(core: Core, cluster: Cluster) {
   const accounts = assembleAccounts(core, { appservices, verification })
   const federation = assembleFederation(core, { caches: accounts.caches, cluster })
   const encryption = assembleEncryption(core, accounts, { requests: federation.federationClient })
-  const media = assembleMedia(core, federation)
+  const media = assembleMedia(core, { ...federation, cluster })
   const userData = assembleUserData(core, { avatarPolicy: media.mediaRepository, cluster })
   const ephemeral = assembleEphemeral(core, cluster)
   const push = assemblePush(core, { markers: userData.accountData })

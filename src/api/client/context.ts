@@ -28,6 +28,7 @@ import type { SignatureUpload } from '../../services/encryption/signature-upload
 import type { Presence } from '../../services/ephemeral/presence.ts'
 import type { Receipts } from '../../services/ephemeral/receipts.ts'
 import type { Typing } from '../../services/ephemeral/typing.ts'
+import type { MediaCare } from '../../services/media/media-care.ts'
 import type { MediaRepository } from '../../services/media/media-repository.ts'
 import type { UrlPreviews } from '../../services/media/previews/url-previews.ts'
 import type { Thumbnails } from '../../services/media/thumbnails.ts'
@@ -125,6 +126,7 @@ export interface ClientContext extends KeysContext {
   readonly mediaRepository: MediaRepository
   readonly thumbnails: Thumbnails
   readonly urlPreviews: UrlPreviews
+  readonly mediaCare: MediaCare
   readonly receipts: Receipts
   readonly pushRules: PushRules
   readonly pushers: Pushers

@@ -81,7 +81,10 @@ export class RemoteMedia {
       return toFoundMedia(known)
     }
     if (lookup.isRemoteAllowed === false) throw mediaNotFound()
-    return toFoundMedia(await this.#fetchOnce(origin, lookup, known?.fileId))
+    const fetched = await this.#fetchOnce(origin, lookup, known?.fileId)
+    // The same bytes may be under quarantine from elsewhere.
+    if (fetched.quarantinedBy !== null) throw mediaNotFound()
+    return toFoundMedia(fetched)
   }
 
   async #isOnDisk(row: RemoteMediaRow): Promise<boolean> {
@@ -152,16 +155,14 @@ export class RemoteMedia {
         isAuthenticated: this.#options.isAuthenticationRequired,
       }
       let isPublished = false
-      const isFirst = await this.#database.transaction('store_remote_media', async (tx) => {
-        if (!(await insertRemoteMedia(tx, { ...row, nowMs, replacedFileId }))) return false
+      await this.#database.transaction('store_remote_media', async (tx) => {
+        if (!(await insertRemoteMedia(tx, { ...row, nowMs, replacedFileId }))) return
         if (!isPublished) await this.#store.publish(file, this.#store.pathOf(row))
         isPublished = true
-        return true
       })
-      if (isFirst) return { ...row, lastAccessTsMs: nowMs, quarantinedBy: null }
-      const other = await getRemoteMedia(this.#database, { origin, mediaId })
-      if (!other) throw mediaNotFound()
-      return other
+      const stored = await getRemoteMedia(this.#database, { origin, mediaId })
+      if (!stored) throw mediaNotFound()
+      return stored
     } finally {
       media.body.destroy()
       await this.#store.discard(file)

@@ -17,6 +17,11 @@ export interface MediaRow {
   readonly quarantinedBy: string | null
 }
 
+/** Who put these bytes ($5) under quarantine; uploaded or fetched anew, they stay so. */
+const QUARANTINED_BY = `COALESCE(
+  (SELECT max(o.quarantined_by) FROM local_media o WHERE o.sha256 = $5 AND o.quarantined_by IS NOT NULL),
+  (SELECT max(o.quarantined_by) FROM remote_media o WHERE o.sha256 = $5 AND o.quarantined_by IS NOT NULL))`
+
 /** What an upload brings. */
 export interface UploadedMedia {
   readonly mediaId: string
@@ -80,7 +85,8 @@ export async function insertMedia(
 export async function completeMedia(tx: Queryable, media: UploadedMedia): Promise<boolean> {
   const rows = await tx.query(
     'complete_media',
-    `UPDATE local_media SET size_bytes = $2, content_type = $3, upload_name = $4, sha256 = $5, uploaded_ts_ms = $6, last_access_ts_ms = $6
+    `UPDATE local_media SET size_bytes = $2, content_type = $3, upload_name = $4, sha256 = $5, uploaded_ts_ms = $6, last_access_ts_ms = $6,
+            quarantined_by = ${QUARANTINED_BY}
       WHERE media_id = $1 AND size_bytes IS NULL RETURNING 1`,
     [media.mediaId, media.sizeBytes, media.contentType, media.uploadName ?? null, media.sha256, media.nowMs],
   )

@@ -48,11 +48,14 @@ export async function insertRemoteMedia(
   const rows = await tx.query(
     'insert_remote_media',
     `INSERT INTO remote_media (origin, media_id, file_id, size_bytes, content_type, upload_name, sha256, created_ts_ms,
-                               last_access_ts_ms, is_authenticated)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9)
+                               last_access_ts_ms, is_authenticated, quarantined_by)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8, $9, COALESCE(
+       (SELECT max(o.quarantined_by) FROM local_media o WHERE o.sha256 = $7 AND o.quarantined_by IS NOT NULL),
+       (SELECT max(o.quarantined_by) FROM remote_media o WHERE o.sha256 = $7 AND o.quarantined_by IS NOT NULL)))
      ON CONFLICT (origin, media_id) DO UPDATE
        SET file_id = EXCLUDED.file_id, size_bytes = EXCLUDED.size_bytes, content_type = EXCLUDED.content_type,
-           upload_name = EXCLUDED.upload_name, sha256 = EXCLUDED.sha256, last_access_ts_ms = EXCLUDED.last_access_ts_ms
+           upload_name = EXCLUDED.upload_name, sha256 = EXCLUDED.sha256, last_access_ts_ms = EXCLUDED.last_access_ts_ms,
+           quarantined_by = COALESCE(remote_media.quarantined_by, EXCLUDED.quarantined_by)
        WHERE remote_media.file_id = $10
      RETURNING 1`,
     [

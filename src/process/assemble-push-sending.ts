@@ -58,6 +58,7 @@ export function assemblePushSending(
       pushRules,
       unreadCounts,
       getIgnoredUsers: (userId) => userData.accountData.getIgnoredUsers(userId),
+      getUnwantedInviters: (userId) => userData.accountData.getUnwantedInviters(userId),
       clock,
       includesContent: options.includeContent,
     }),

@@ -21,7 +21,12 @@ export interface UserDataServices {
 /** Wires the services of user data. */
 export function assembleUserData(core: Core, deps: { avatarPolicy: AvatarPolicy; cluster: Cluster }): UserDataServices {
   const { config, database, hub, memberships, serverName } = core
-  const accountData = new AccountData({ database, hub, committer: core.committer('account_data') })
+  const accountData = new AccountData({
+    database,
+    hub,
+    committer: core.committer('account_data'),
+    filtersInvites: core.config.experimental['msc4155_enabled'] === true,
+  })
   const profiles = new Profiles({
     database,
     hub,

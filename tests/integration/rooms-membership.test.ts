@@ -148,6 +148,21 @@ test('who blocks invites is not invited', async () => {
   await alice.fails(403, 'M_INVITE_BLOCKED', 'POST', '/_matrix/client/v3/createRoom', { body: { invite: [bob.userId] } })
 })
 
+test('invites of whom a user does not want are refused, or never shown', async () => {
+  await using server = await TestServer.start({ config: { experimental_features: { msc4155_enabled: true } } })
+  const [alice, bob, carol] = await Promise.all([server.register('alice'), server.register('bob'), server.register('carol')])
+  const filter = `/_matrix/client/v3/user/${encodeURIComponent(bob.userId)}/account_data/org.matrix.msc4155.invite_permission_config`
+  await bob.put(filter, { ignored_users: ['@al*'], blocked_servers: ['test.*'] })
+  const [ofAlice, ofCarol] = await Promise.all([alice.createRoom(), carol.createRoom()])
+  await carol.fails(403, 'M_INVITE_BLOCKED', 'POST', roomPath(ofCarol, 'invite'), { body: { user_id: bob.userId } })
+  await alice.invite(ofAlice, bob.userId)
+  type Sync = { rooms?: { invite?: Record<string, unknown> } }
+  expect((await bob.get<Sync>('/_matrix/client/v3/sync')).rooms?.invite).toBeUndefined()
+  await bob.put(filter, { allowed_users: [carol.userId], blocked_servers: ['test.*'] })
+  await carol.invite(ofCarol, bob.userId)
+  expect(Object.keys((await bob.get<Sync>('/_matrix/client/v3/sync')).rooms?.invite ?? {})).toContain(ofCarol)
+})
+
 test('new accounts join the welcome rooms, closed accounts leave all rooms', async () => {
   await using server = await TestServer.start({ config: { auto_join_rooms: ['#welcome:test.example'] } })
   const [alice, bob] = await Promise.all([server.register('alice'), server.register('bob')])

@@ -16,6 +16,7 @@ import type { Memberships } from '../rooms/memberships.ts'
 import { NOW } from '../rooms/reading/room-slots.ts'
 import type { PushRules } from './push-rules.ts'
 import type { UnreadCounts } from './unread-counts.ts'
+import type { UserPredicate } from '../user-data/account-data.ts'
 
 const TYPES = ['m.room.name', 'm.room.canonical_alias', 'm.room.power_levels', 'm.room.create']
 /** Of larger events only what they are is told: no phone takes so much. */
@@ -43,6 +44,7 @@ export class PushContents {
   readonly #pushRules: PushRules
   readonly #unreadCounts: UnreadCounts
   readonly #getIgnoredUsers: (userId: UserId) => Promise<ReadonlySet<string>>
+  readonly #getUnwantedInviters: (userId: UserId) => Promise<UserPredicate>
   readonly #clock: Clock
   readonly #includesContent: boolean
 
@@ -53,6 +55,7 @@ export class PushContents {
     pushRules: PushRules
     unreadCounts: UnreadCounts
     getIgnoredUsers: (userId: UserId) => Promise<ReadonlySet<string>>
+    getUnwantedInviters: (userId: UserId) => Promise<UserPredicate>
     clock: Clock
     /** Option `push.include_content`. */
     includesContent: boolean
@@ -63,6 +66,7 @@ export class PushContents {
     this.#pushRules = deps.pushRules
     this.#unreadCounts = deps.unreadCounts
     this.#getIgnoredUsers = deps.getIgnoredUsers
+    this.#getUnwantedInviters = deps.getUnwantedInviters
     this.#clock = deps.clock
     this.#includesContent = deps.includesContent
   }
@@ -82,7 +86,9 @@ export class PushContents {
       this.#getIgnoredUsers(userId),
     ])
     if (!stored || stored.redactedBy !== undefined || ignored.has(stored.event.sender)) return undefined
-    if (membership !== 'join') return stored.event.stateKey === userId && membership === 'invite' ? stored.event : undefined
+    if (membership === 'invite' && stored.event.stateKey === userId)
+      return (await this.#getUnwantedInviters(userId)).has(stored.event.sender) ? undefined : stored.event
+    if (membership !== 'join') return undefined
     return (await this.countUnread(userId, roomId, push.threadId)) > 0 ? stored.event : undefined
   }
 

@@ -2,13 +2,11 @@ import type { RateLimit, RateLimiter } from '../../http/rate-limiter.ts'
 import { MatrixError } from '../../protocol/errors.ts'
 import { serverNameOf } from '../../protocol/ids.ts'
 import type { RoomId, ServerName, UserId } from '../../protocol/ids.ts'
-import { isJsonObject } from '../../protocol/json.ts'
+import type { InviteRules } from '../../protocol/invite-rules.ts'
 import type { Requester } from '../accounts/requester.ts'
 
-const INVITE_PERMISSION_TYPE = 'm.invite_permission_config'
-
-interface GlobalAccountData {
-  get(userId: UserId, type: string): Promise<string | undefined>
+interface InvitePermissions {
+  getInviteRules(userId: UserId): Promise<InviteRules>
 }
 
 export interface InviteLimits {
@@ -19,14 +17,14 @@ export interface InviteLimits {
 
 /** Says who may invite whom, before the room's own rules are asked. */
 export class InvitePolicy {
-  readonly #accountData: GlobalAccountData
+  readonly #accountData: InvitePermissions
   readonly #rateLimiter: RateLimiter
   readonly #limits: InviteLimits
   readonly #serverName: ServerName
   readonly #blocksNonAdmins: boolean
 
   constructor(deps: {
-    accountData: GlobalAccountData
+    accountData: InvitePermissions
     rateLimiter: RateLimiter
     limits: InviteLimits
     serverName: ServerName
@@ -52,8 +50,8 @@ export class InvitePolicy {
       throw new MatrixError('M_FORBIDDEN', 'Invites have been disabled on this server')
     // Those of other servers have their own to ask.
     const ours = targets.filter((target) => serverNameOf(target) === this.#serverName)
-    const configs = await Promise.all(ours.map((target) => this.#accountData.get(target, INVITE_PERMISSION_TYPE)))
-    const blocking = ours.find((_, index) => blocksInvites(configs[index]))
+    const rules = await Promise.all(ours.map((target) => this.#accountData.getInviteRules(target)))
+    const blocking = ours.find((_, index) => rules[index]?.ruleFor(requester.userId) === 'block')
     if (blocking !== undefined) throw new MatrixError('M_INVITE_BLOCKED', `${blocking} does not accept invites`)
     if (requester.isRateLimited) await this.#limit(requester, targets, roomId)
   }
@@ -62,7 +60,7 @@ export class InvitePolicy {
   async checkForeign(invite: { readonly sender: UserId; readonly target: UserId; readonly roomId: RoomId }): Promise<void> {
     const { sender, target, roomId } = invite
     if (this.#blocksNonAdmins) throw new MatrixError('M_FORBIDDEN', 'This server does not accept room invites')
-    if (blocksInvites(await this.#accountData.get(target, INVITE_PERMISSION_TYPE)))
+    if ((await this.#accountData.getInviteRules(target)).ruleFor(sender) === 'block')
       throw new MatrixError('M_INVITE_BLOCKED', `${target} does not accept invites`)
     await this.#rateLimiter.consume(`invite_room:${roomId}`, this.#limits.perRoom)
     await this.#rateLimiter.consume(`invite_issuer:${sender}`, this.#limits.perIssuer)
@@ -78,10 +76,4 @@ export class InvitePolicy {
       }),
     )
   }
-}
-
-function blocksInvites(contentJson: string | undefined): boolean {
-  // Written by our own account data, which checked it.
-  const content: unknown = contentJson === undefined ? undefined : JSON.parse(contentJson)
-  return isJsonObject(content) && content['default_action'] === 'block'
 }

@@ -121,7 +121,7 @@ export class Extensions {
       signal,
     }
     const { now, feed, ignoredUsers: ignored } = lists
-    const plan = await this.#rooms.planIncremental(whole, feed, { since, now, ignored })
+    const plan = await this.#rooms.planIncremental(whole, feed, { since, now, unwanted: ignored })
     const sharing = await this.#sharing.getChanges(requester.userId, plan, since, now)
     const { changed, left } = await this.#sources.deviceLists.getChanges({
       userId: requester.userId,

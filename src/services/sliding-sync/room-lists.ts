@@ -14,6 +14,7 @@ import type { RoomFactsCache } from './room-facts.ts'
 import type { ListRequest } from './sliding-request.ts'
 import { UserRooms } from './user-rooms.ts'
 import type { RoomMarks } from './user-rooms.ts'
+import type { UserPredicate } from '../user-data/account-data.ts'
 
 const USERS_MAX = 10_000
 /** How often loading is begun anew because something changed meanwhile; then the next request sees the rest. */
@@ -76,6 +77,7 @@ export class RoomLists {
       const head = this.#hub.head('events')
       const feed = await this.#feeds.get(userId)
       const ignoredUsers = await this.#accountData.getIgnoredUsers(userId)
+      const unwanted = await this.#accountData.getUnwantedInviters(userId)
       const rooms: UserRooms = await this.#roomsOf(userId, loaded)
       loaded = rooms
       const spaces = await this.#loadSpaces(lists)
@@ -83,7 +85,7 @@ export class RoomLists {
       const changed = (rooms.asOf === 0 ? undefined : feed.getChangedRooms(rooms.asOf as StreamPosition)) ?? [
         ...new Set([...places.keys(), ...rooms.rooms.keys()]),
       ]
-      const isListed = (roomId: RoomId): boolean => this.#isListed(roomId, places.get(roomId), { userId, ignoredUsers })
+      const isListed = (roomId: RoomId): boolean => this.#isListed(roomId, places.get(roomId), { userId, unwanted })
       const missing = changed.filter((roomId) => isListed(roomId) && !this.#facts.get(roomId))
       if (round < ROUNDS_MAX && (missing.length > 0 || this.#hub.head('events') !== head)) {
         await this.#facts.load(missing)
@@ -112,11 +114,11 @@ export class RoomLists {
   #isListed(
     roomId: RoomId,
     place: Membership | undefined,
-    reader: { readonly userId: UserId; readonly ignoredUsers: ReadonlySet<string> },
+    reader: { readonly userId: UserId; readonly unwanted: UserPredicate },
   ): boolean {
     if (!place || this.#excluded.has(roomId) || place.isForgotten) return false
     if (place.membership === 'leave') return place.sender !== reader.userId
-    return place.membership !== 'invite' || !reader.ignoredUsers.has(place.sender)
+    return place.membership !== 'invite' || !reader.unwanted.has(place.sender)
   }
 
   async #roomsOf(userId: UserId, loaded: UserRooms | undefined): Promise<UserRooms> {

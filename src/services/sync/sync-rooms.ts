@@ -7,6 +7,7 @@ import { stateRecordToEvent } from '../events/state-records.ts'
 import type { Membership, Memberships } from '../rooms/memberships.ts'
 import type { SyncRequest } from './sync-request.ts'
 import type { UserFeed } from './user-feeds.ts'
+import type { UserPredicate } from '../user-data/account-data.ts'
 
 /** Which rooms an answer is about, and as what. */
 export interface RoomPlan {
@@ -33,7 +34,7 @@ export class SyncRooms {
   }
 
   /** Plans an initial sync. */
-  async planInitial(request: SyncRequest, now: SyncToken, ignored: ReadonlySet<string>): Promise<RoomPlan> {
+  async planInitial(request: SyncRequest, now: SyncToken, unwanted: UserPredicate): Promise<RoomPlan> {
     const plan = newPlan()
     const { userId } = request.requester
     const moved: { roomId: RoomId; position: number }[] = []
@@ -41,7 +42,7 @@ export class SyncRooms {
       if (!this.#isTold(roomId, request)) continue
       if (place.position > now.events) moved.push({ roomId, position: now.events })
       else if (place.membership === 'join') plan.newlyJoined.push(roomId)
-      else addPlace(plan, roomId, place, { isWhole: true, includesLeft: request.filter.room.includeLeave, ignored })
+      else addPlace(plan, roomId, place, { isWhole: true, includesLeft: request.filter.room.includeLeave, unwanted })
     }
     // The place is newer than the answer. What the user was not joined to comes with the next one; a room they were joined to must
     // be told from the beginning now, because the next one takes it for told.
@@ -56,10 +57,10 @@ export class SyncRooms {
   async planIncremental(
     request: SyncRequest,
     feed: UserFeed,
-    range: { since: SyncToken; now: SyncToken; ignored: ReadonlySet<string> },
+    range: { since: SyncToken; now: SyncToken; unwanted: UserPredicate },
   ): Promise<RoomPlan> {
     const { userId } = request.requester
-    const { since, now, ignored } = range
+    const { since, now, unwanted } = range
     const places = await this.#memberships.getOfUser(userId)
     const plan = newPlan()
     const changed = await this.#changedRooms(feed, since, now, places)
@@ -76,7 +77,7 @@ export class SyncRooms {
         if (place.membership === 'join' && !known.has(roomId) && this.#isTold(roomId, request)) plan.joined.push(roomId)
       }
     }
-    await this.#answerQuestioned(questioned, plan, { userId, since, ignored })
+    await this.#answerQuestioned(questioned, plan, { userId, since, unwanted })
     return plan
   }
 
@@ -84,17 +85,17 @@ export class SyncRooms {
   async #answerQuestioned(
     questioned: readonly { roomId: RoomId; place: Membership }[],
     plan: MutablePlan,
-    reader: { userId: string; since: SyncToken; ignored: ReadonlySet<string> },
+    reader: { userId: string; since: SyncToken; unwanted: UserPredicate },
   ): Promise<void> {
     if (questioned.length === 0) return
-    const { userId, since, ignored } = reader
+    const { userId, since, unwanted } = reader
     const records = await getMembershipsAsOf(this.#database, {
       userId,
       rooms: questioned.map(({ roomId }) => ({ roomId, position: since.events })),
     })
     const before = new Map(records.map((record) => [record.roomId, stateRecordToEvent(record).content['membership']]))
     for (const { roomId, place } of questioned) {
-      if (place.membership !== 'join') addPlace(plan, roomId, place, { isWhole: false, includesLeft: true, ignored })
+      if (place.membership !== 'join') addPlace(plan, roomId, place, { isWhole: false, includesLeft: true, unwanted })
       else if (before.get(roomId) === 'join') plan.joined.push(roomId)
       else plan.newlyJoined.push(roomId)
     }
@@ -133,11 +134,11 @@ function addPlace(
   plan: MutablePlan,
   roomId: RoomId,
   place: Membership,
-  options: { isWhole: boolean; includesLeft: boolean; ignored: ReadonlySet<string> },
+  options: { isWhole: boolean; includesLeft: boolean; unwanted: UserPredicate },
 ): void {
   const entry = { roomId, position: place.position }
   if (place.membership === 'invite') {
-    if (!options.ignored.has(place.sender)) plan.invited.push(entry)
+    if (!options.unwanted.has(place.sender)) plan.invited.push(entry)
   } else if (place.membership === 'knock') plan.knocked.push(entry)
   else if (options.includesLeft && !(place.isForgotten && options.isWhole)) plan.left.push({ ...entry, isWhole: options.isWhole })
 }

@@ -10,6 +10,7 @@ import type { SyncRequest } from './sync-request.ts'
 import type { RoomPlan, SyncRooms } from './sync-rooms.ts'
 import type { AccountDataSet, SyncSources } from './sync-sources.ts'
 import type { UserFeed, UserFeeds } from './user-feeds.ts'
+import type { UserPredicate } from '../user-data/account-data.ts'
 
 /** Messages to devices in one answer. */
 const TO_DEVICE_MAX = 100
@@ -95,8 +96,9 @@ export class SyncService {
   ): Promise<{ text: string; isEmpty: boolean }> {
     const { userId, deviceId } = request.requester
     const ignoredUsers = await this.#sources.accountData.getIgnoredUsers(userId)
+    const unwanted = await this.#sources.accountData.getUnwantedInviters(userId)
     const [plan, accountData] = await Promise.all([
-      this.#plan(request, feed, since, now, ignoredUsers),
+      this.#plan(request, feed, since, now, unwanted),
       this.#accountData(request, since, now),
     ])
     const {
@@ -144,11 +146,11 @@ export class SyncService {
     feed: UserFeed,
     since: SyncToken | undefined,
     now: SyncToken,
-    ignored: ReadonlySet<string>,
+    unwanted: UserPredicate,
   ): Promise<RoomPlan> {
     return since
-      ? this.#rooms.planIncremental(request, feed, { since, now, ignored })
-      : this.#rooms.planInitial(request, now, ignored)
+      ? this.#rooms.planIncremental(request, feed, { since, now, unwanted })
+      : this.#rooms.planInitial(request, now, unwanted)
   }
 
   #accountData(request: SyncRequest, since: SyncToken | undefined, now: SyncToken): Promise<AccountDataSet> {

@@ -1,5 +1,6 @@
 import type { DeviceId, RoomId, UserId } from '../../protocol/ids.ts'
 import type { StreamPosition } from '../../streams/streams.ts'
+import type { UserPredicate } from '../user-data/account-data.ts'
 
 /** What /sync reads from the other services. Each bounded read costs no query where nothing changed. */
 export interface SyncSources {
@@ -7,6 +8,7 @@ export interface SyncSources {
     getAll(userId: UserId): Promise<AccountDataSet>
     getChanged(range: { userId: UserId; after: StreamPosition; upTo: StreamPosition }): Promise<AccountDataSet>
     getIgnoredUsers(userId: UserId): Promise<ReadonlySet<string>>
+    getUnwantedInviters(userId: UserId): Promise<UserPredicate>
   }
   readonly pushRules: {
     hasChanged(userId: UserId, after: StreamPosition): boolean

@@ -1,5 +1,7 @@
 import { MatrixError } from '../../protocol/errors.ts'
 import type { RoomId, UserId } from '../../protocol/ids.ts'
+import { ALLOW_ALL_INVITES, parseInviteFilter, parseInvitePermission } from '../../protocol/invite-rules.ts'
+import type { InviteRules } from '../../protocol/invite-rules.ts'
 import { isJsonObject } from '../../protocol/json.ts'
 import type { JsonObject } from '../../protocol/json.ts'
 import type { Database } from '../../storage/database.ts'
@@ -23,6 +25,8 @@ const TYPE_BYTES_MAX = 255
 /** Attempts at a change that depends on what was there, before we give up against rivals. */
 const CHANGE_ATTEMPTS_MAX = 20
 const IGNORED_USERS_TYPE = 'm.ignored_user_list'
+const INVITE_PERMISSION_TYPE = 'm.invite_permission_config'
+const INVITE_FILTER_TYPE = 'org.matrix.msc4155.invite_permission_config'
 
 export interface AccountDataItem {
   readonly type: string
@@ -35,10 +39,17 @@ export interface AccountDataSet {
   readonly rooms: ReadonlyMap<RoomId, readonly AccountDataItem[]>
 }
 
+/** Some users: a set, or a rule. */
+export interface UserPredicate {
+  has(userId: UserId): boolean
+}
+
 interface CachedItem {
   readonly contentJson: string | undefined
   /** Made on first use, from an `m.ignored_user_list`. */
   ignoredUsers: ReadonlySet<string> | undefined
+  /** Made on first use, from what the user says of invites. */
+  inviteRules: InviteRules | undefined
 }
 
 /** Keeps what clients store about themselves, global and per room. Spec: client-server-api § Client Config. */
@@ -46,10 +57,13 @@ export class AccountData {
   readonly #database: Database
   readonly #committer: LaneCommitter<'account_data'>
   readonly #hub: StreamHub
+  readonly #filtersInvites: boolean
   readonly #changes = new EntityChanges<string>()
   readonly #globalItems = cacheOfEntries<string, Promise<CachedItem>>(CACHED_ITEMS_MAX)
 
-  constructor(deps: { database: Database; hub: StreamHub; committer: LaneCommitter<'account_data'> }) {
+  /** `filtersInvites`: option experimental_features.msc4155_enabled. */
+  constructor(deps: { database: Database; hub: StreamHub; committer: LaneCommitter<'account_data'>; filtersInvites?: boolean }) {
+    this.#filtersInvites = deps.filtersInvites === true
     this.#database = deps.database
     this.#committer = deps.committer
     this.#hub = deps.hub
@@ -144,6 +158,7 @@ export class AccountData {
     const loading = getAccountData(this.#database, { userId, roomId: '', type }).then((found): CachedItem => ({
       contentJson: found && !found.isDeleted ? found.contentJson : undefined,
       ignoredUsers: undefined,
+      inviteRules: undefined,
     }))
     this.#globalItems.set(key, loading)
     loading.catch(() => {
@@ -156,6 +171,25 @@ export class AccountData {
   async getIgnoredUsers(userId: UserId): Promise<ReadonlySet<string>> {
     const item = await this.#cached(userId, IGNORED_USERS_TYPE)
     return (item.ignoredUsers ??= parseIgnoredUsers(item.contentJson, userId))
+  }
+
+  /** What the user thinks of invites; the permission goes before the filter. Spec: client-server-api § Invite permission, MSC4155. */
+  async getInviteRules(userId: UserId): Promise<InviteRules> {
+    const permission = await this.#cached(userId, INVITE_PERMISSION_TYPE)
+    if (permission.contentJson !== undefined)
+      return (permission.inviteRules ??= parseInvitePermission(parseContent(permission.contentJson)))
+    if (!this.#filtersInvites) return ALLOW_ALL_INVITES
+    const filter = await this.#cached(userId, INVITE_FILTER_TYPE)
+    return (filter.inviteRules ??= parseInviteFilter(parseContent(filter.contentJson)))
+  }
+
+  /** Whose invites the user does not want to see. */
+  async getUnwantedInviters(userId: UserId): Promise<UserPredicate> {
+    const ignored = await this.getIgnoredUsers(userId)
+    if (!this.#filtersInvites) return ignored
+    const rules = await this.getInviteRules(userId)
+    if (rules === ALLOW_ALL_INVITES) return ignored
+    return { has: (sender) => ignored.has(sender) || rules.ruleFor(sender) === 'ignore' }
   }
 
   /** All that the user has. Push rules are not among it: they have their own service. */

@@ -21,7 +21,7 @@ import { SharedSecretRegistration } from '../services/accounts/shared-secret-reg
 import { UseLimits } from '../services/accounts/use-limits.ts'
 import type { UseLimitOptions } from '../services/accounts/use-limits.ts'
 import { Devices } from '../services/devices/devices.ts'
-import type { DeleteDeviceHook } from '../services/devices/devices.ts'
+import type { DeleteDeviceHook, DevicesDeleted } from '../services/devices/devices.ts'
 import { LastSeen } from '../services/devices/last-seen.ts'
 import { MatrixError } from '../protocol/errors.ts'
 import { makeUserId } from '../protocol/ids.ts'
@@ -50,6 +50,8 @@ export interface AccountServices {
   readonly caches: CacheInvalidation
   /** What must go with a device: add to it while wiring. */
   readonly deleteDeviceHooks: DeleteDeviceHook[]
+  /** Told when devices are gone: add to it while wiring. */
+  readonly onDevicesDeleted: DevicesDeleted[]
   /** What becomes of a new account, in this order: add to it while wiring. */
   readonly onRegistered: OnRegistered[]
   /** What becomes of a closed account, in this order: add to it while wiring. */
@@ -144,12 +146,13 @@ function assembleThreepids(
 /** Devices and their tokens. */
 function assembleDevices(core: Core): Pick<
   AccountServices,
-  'authenticator' | 'caches' | 'deleteDeviceHooks' | 'devices' | 'sessions'
+  'authenticator' | 'caches' | 'deleteDeviceHooks' | 'onDevicesDeleted' | 'devices' | 'sessions'
 > & {
   lastSeen: LastSeen
 } {
   const { config, database, hub, clock, random, logger } = core
   const deleteDeviceHooks: DeleteDeviceHook[] = []
+  const onDevicesDeleted: DevicesDeleted[] = []
   const caches = new CacheInvalidation({ database, hub, committer: core.committer('caches'), clock })
   core.memberships.setCaches(caches)
   const lastSeen = new LastSeen({
@@ -166,9 +169,10 @@ function assembleDevices(core: Core): Pick<
     lastSeen,
     recordChange: (tx, userId, index) => upsertDeviceListChanges(tx, index, [{ userId, viewerId: undefined }]),
     deleteHooks: deleteDeviceHooks,
+    onDeleted: onDevicesDeleted,
   })
   const sessions = new Sessions({ database, devices, caches, clock, random, lifetimes: config.registration })
-  return { authenticator, caches, deleteDeviceHooks, devices, sessions, lastSeen }
+  return { authenticator, caches, deleteDeviceHooks, onDevicesDeleted, devices, sessions, lastSeen }
 }
 
 function loginOptions({ registration, ratelimits }: Config): LoginOptions {

@@ -149,6 +149,8 @@ function makeContext(core: Core, services: ReturnType<typeof assembleServices>):
 }
 
 /** What else happens to accounts and devices, told to those who make and end them. */
+const LOCAL_NOTIFICATIONS = 'org.matrix.msc3890.local_notification_settings'
+
 function linkAccounts(
   { config, database, clientEvents }: Core,
   { accounts, push, userData }: { accounts: AccountServices; push: PushServices; userData: UserDataServices },
@@ -156,6 +158,13 @@ function linkAccounts(
   const erasedUsers = new ErasedUsers({ database, caches: accounts.caches })
   clientEvents.setErasedUsers(erasedUsers)
   accounts.deleteDeviceHooks.push(deletePushersOfDevices, deleteConnectionsOfDevices)
+  // MSC3890: how a device notifies goes with it.
+  if (config.experimental['msc3890_enabled'] === true) {
+    accounts.onDevicesDeleted.push(async (userId, deviceIds) => {
+      for (const deviceId of deviceIds)
+        await userData.accountData.delete({ userId, roomId: undefined, type: `${LOCAL_NOTIFICATIONS}.${deviceId}` })
+    })
+  }
   accounts.onDeactivated.push(
     ({ userId }) => push.pushers.deleteOfUser(userId),
     ({ userId, isErased }) => (isErased ? erasedUsers.changed(userId) : Promise.resolve()),

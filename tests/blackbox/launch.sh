@@ -154,7 +154,10 @@ server_notices:
   system_mxid_avatar_url: ""
   room_name: "Server Alert"
 max_event_delay_duration: 24h
-experimental_features: { msc4155_enabled: true }
+experimental_features:
+  msc3391_enabled: true
+  msc3890_enabled: true
+  msc4155_enabled: true
 
 # No rate limits
 rc_federation: { window_size: 1000, sleep_limit: 10, sleep_delay: 500, reject_limit: 99999, concurrent: 3 }

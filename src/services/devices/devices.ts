@@ -23,6 +23,9 @@ export const DEVICE_NAME_CHARS_MAX = 100
  */
 export type DeleteDeviceHook = (tx: Queryable, userId: UserId, deviceIds: readonly DeviceId[]) => Promise<unknown>
 
+/** Told when devices are gone. Must be idempotent. */
+export type DevicesDeleted = (userId: UserId, deviceIds: readonly DeviceId[]) => Promise<unknown>
+
 /**
  * Stores that the user's device list has changed, at `claimed_pos(device_lists, 0, index)`. Must issue its statements
  * synchronously.
@@ -36,6 +39,9 @@ export class Devices {
   readonly #lastSeen: LastSeen
   readonly #recordChange: RecordDeviceListChange
   readonly #deleteHooks: readonly DeleteDeviceHook[]
+  readonly #onDeleted: readonly DevicesDeleted[]
+  /** What the statements of a transaction delete, until the commit that they are part of takes it over. */
+  readonly #doomed = new WeakMap<Queryable, readonly DeviceId[]>()
 
   constructor(deps: {
     database: Database
@@ -44,21 +50,31 @@ export class Devices {
     recordChange: RecordDeviceListChange
     /** Read at each deletion: `assemble` may add to the list after this is made. */
     deleteHooks: readonly DeleteDeviceHook[]
+    /** Read at each deletion, too. */
+    onDeleted: readonly DevicesDeleted[]
   }) {
     this.#database = deps.database
     this.#committer = deps.committer
     this.#lastSeen = deps.lastSeen
     this.#recordChange = deps.recordChange
     this.#deleteHooks = deps.deleteHooks
+    this.#onDeleted = deps.onDeleted
   }
 
   /** Commits what `write` issues (synchronously) together with the news that the user's devices have changed. */
   async commitChange(userId: UserId, write: (tx: Queryable) => Promise<unknown>): Promise<void> {
+    let deleted: readonly DeviceId[] = []
     await this.#committer.commit({
       count: 1,
-      write: (tx, index) => Promise.all([write(tx), this.#recordChange(tx, userId, index)]),
+      write: (tx, index) => {
+        const writing = write(tx)
+        deleted = this.#doomed.get(tx) ?? []
+        this.#doomed.delete(tx)
+        return Promise.all([writing, this.#recordChange(tx, userId, index)])
+      },
       rows: () => [{ userId }],
     })
+    if (deleted.length > 0) for (const onDeleted of this.#onDeleted) await onDeleted(userId, deleted)
   }
 
   /** All devices of a user, oldest first. */
@@ -110,6 +126,7 @@ export class Devices {
 
   /** The statements of `delete`, for those who commit them together with others of theirs. */
   deleteWithin(tx: Queryable, userId: UserId, deviceIds: readonly DeviceId[]): Promise<unknown> {
+    this.#doomed.set(tx, deviceIds)
     return Promise.all([
       // Devices before tokens: a refresh under way holds the device's row, and what it adds must be seen and deleted too.
       deleteDeviceRows(tx, userId, deviceIds),

@@ -23,6 +23,7 @@ function makeUnread(cacheFactor: number): Made {
     head: () => head,
     onRow: (_stream: string, handler: typeof onEvent) => (onEvent = handler),
     onReset: () => undefined,
+    onPurge: () => undefined,
   } as unknown as StreamHub
   const timelines = new RoomTimelines({ hub, cacheFactor })
   return {

@@ -2,7 +2,9 @@ import { SerializedJson } from '../../../http/endpoint.ts'
 import { MatrixError } from '../../../protocol/errors.ts'
 import { parseRoomId } from '../../../protocol/ids.ts'
 import { Type } from '../../../util/schema.ts'
+import type { AccountData } from '../../../services/user-data/account-data.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
+import type { ClientContext } from '../context.ts'
 import { parseOwnUserId } from '../own-user.ts'
 
 const GLOBAL_PATH = '/user/:userId/account_data/:type'
@@ -25,6 +27,12 @@ function refuseManagedType(type: string): void {
   if (way !== undefined) throw new MatrixError('M_BAD_JSON', `Cannot set ${type} through this API. Use ${way}`, { status: 405 })
 }
 
+/** Stores an item; with MSC3391 an empty one is taken away. */
+async function store(ctx: ClientContext, item: Parameters<AccountData['delete']>[0], body: object): Promise<void> {
+  if (ctx.config.experimental['msc3391_enabled'] === true && Object.keys(body).length === 0) await ctx.accountData.delete(item)
+  else await ctx.accountData.set({ ...item, contentJson: JSON.stringify(body) })
+}
+
 /** Stores an item of the user's account data. Errors: M_FORBIDDEN, 405 M_BAD_JSON for types that the server manages. Spec: account-data.yaml. */
 export const setAccountData = clientEndpoint({
   operationId: 'setAccountData',
@@ -37,7 +45,7 @@ export const setAccountData = clientEndpoint({
   async handler({ params, body, requester }, ctx) {
     const userId = parseOwnUserId(params.userId, requester)
     refuseManagedType(params.type)
-    await ctx.accountData.set({ userId, roomId: undefined, type: params.type, contentJson: JSON.stringify(body) })
+    await store(ctx, { userId, roomId: undefined, type: params.type }, body)
     return {}
   },
 })
@@ -91,7 +99,7 @@ export const setAccountDataPerRoom = clientEndpoint({
     const userId = parseOwnUserId(params.userId, requester)
     const roomId = parseRoomId(params.roomId)
     refuseManagedType(params.type)
-    await ctx.accountData.set({ userId, roomId, type: params.type, contentJson: JSON.stringify(body) })
+    await store(ctx, { userId, roomId, type: params.type }, body)
     return {}
   },
 })

@@ -38,7 +38,7 @@ export const getVersions = clientEndpoint({
   path: '/_matrix/client/versions',
   group: 'server',
   auth: 'optional',
-  async handler() {
+  async handler(_input, { config: { experimental } }) {
     return {
       versions: VERSIONS,
       unstable_features: {
@@ -54,6 +54,9 @@ export const getVersions = clientEndpoint({
         'org.matrix.msc3814': true,
         'org.matrix.simplified_msc3575': true,
         'uk.tcpip.msc4133.stable': true,
+        'org.matrix.msc3391': experimental['msc3391_enabled'] === true,
+        'org.matrix.msc3890': experimental['msc3890_enabled'] === true,
+        'org.matrix.msc4155': experimental['msc4155_enabled'] === true,
       },
     }
   },

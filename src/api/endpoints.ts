@@ -95,6 +95,7 @@ import { knockRoom } from './client/rooms/knocking.ts'
 import { forgetRoom, leaveRoom } from './client/rooms/leaving.ts'
 import { getJoinedRooms } from './client/rooms/list-joined-rooms.ts'
 import { redactEvent } from './client/rooms/redaction.ts'
+import { getDelayedEvents, updateDelayedEvent, updateDelayedEventByBody } from './client/rooms/delayed-events.ts'
 import { sendMessage } from './client/rooms/room-send.ts'
 import { setRoomStateWithKey } from './client/rooms/room-state.ts'
 import { upgradeRoom } from './client/rooms/room-upgrades.ts'
@@ -232,6 +233,9 @@ export const ENDPOINTS: readonly Endpoint<ApiContext>[] = [
   // rooms
   createRoom,
   sendMessage,
+  getDelayedEvents,
+  updateDelayedEvent,
+  updateDelayedEventByBody,
   setRoomStateWithKey,
   redactEvent,
   joinRoom,

@@ -27,7 +27,7 @@ export function assemblePush(core: Core, deps: { markers: MarkerStore }): PushSe
     database,
     hub,
     committer: core.committer('push_rules'),
-    options: { hasLegacyMentions: true },
+    options: { hasLegacyMentions: true, hasPolls: core.config.experimental['msc3381_polls_enabled'] === true },
   })
   const receipts = new Receipts({
     database,

@@ -30,6 +30,7 @@ import { assembleMedia } from './assemble-media.ts'
 import { assemblePush } from './assemble-push.ts'
 import type { PushServices } from './assemble-push.ts'
 import { assemblePushSending, linkEmailPushers } from './assemble-push-sending.ts'
+import { assembleDelayedEvents } from './assemble-delayed-events.ts'
 import { assembleAdministration } from './assemble-administration.ts'
 import { assemblePurging } from './assemble-purging.ts'
 import { assembleRoomDirectory } from './assemble-room-directory.ts'
@@ -132,6 +133,7 @@ function makeContext(core: Core, services: ReturnType<typeof assembleServices>):
     ...services.addresses,
     ...services.purging,
     ...services.administration,
+    ...services.delayed,
     ...services.federationReads,
     ...services.outbound.client,
     ...services.remote,
@@ -220,6 +222,7 @@ function assembleServices(core: Core, cluster: Cluster) {
     admission,
     addresses,
     purging,
+    delayed: assembleDelayedEvents(core, { cluster, writing }),
     administration: assembleAdministration(core, { ...local, writing }),
     federationReads,
     remote,

@@ -155,6 +155,7 @@ server_notices:
   room_name: "Server Alert"
 max_event_delay_duration: 24h
 experimental_features:
+  msc3381_polls_enabled: true
   msc3391_enabled: true
   msc3890_enabled: true
   msc4155_enabled: true

@@ -82,6 +82,21 @@ CREATE TABLE dehydrated_devices (
   device_data text NOT NULL
 );
 
+CREATE TABLE delayed_events (
+  delay_id text NOT NULL,
+  user_id text NOT NULL,
+  txn_device text NOT NULL,
+  txn_id text NOT NULL,
+  room_id text NOT NULL,
+  type text NOT NULL,
+  state_key text,
+  origin_server_ts_ms bigint,
+  content text NOT NULL,
+  delay_ms bigint NOT NULL,
+  running_since_ms bigint NOT NULL,
+  ended_ms bigint
+);
+
 CREATE TABLE destination_edus (
   destination text NOT NULL,
   seq bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
@@ -831,6 +846,8 @@ ALTER TABLE cross_signing_keys ADD PRIMARY KEY (user_id, usage);
 
 ALTER TABLE dehydrated_devices ADD PRIMARY KEY (user_id);
 
+ALTER TABLE delayed_events ADD PRIMARY KEY (delay_id);
+
 ALTER TABLE destination_edus ADD PRIMARY KEY (destination, seq);
 
 ALTER TABLE destination_queue ADD PRIMARY KEY (destination, "position");
@@ -1070,6 +1087,18 @@ CREATE UNIQUE INDEX consumer_cursor_pkey ON public.consumer_cursor USING btree (
 CREATE UNIQUE INDEX cross_signing_keys_pkey ON public.cross_signing_keys USING btree (user_id, usage);
 
 CREATE UNIQUE INDEX dehydrated_devices_pkey ON public.dehydrated_devices USING btree (user_id);
+
+CREATE INDEX delayed_events_due ON public.delayed_events USING btree (((running_since_ms + delay_ms))) WHERE (ended_ms IS NULL);
+
+CREATE INDEX delayed_events_ended ON public.delayed_events USING btree (ended_ms) WHERE (ended_ms IS NOT NULL);
+
+CREATE UNIQUE INDEX delayed_events_pkey ON public.delayed_events USING btree (delay_id);
+
+CREATE INDEX delayed_events_slot ON public.delayed_events USING btree (room_id, type, state_key) WHERE ((ended_ms IS NULL) AND (state_key IS NOT NULL));
+
+CREATE UNIQUE INDEX delayed_events_transaction ON public.delayed_events USING btree (user_id, txn_device, txn_id, room_id, type) WHERE (txn_id <> ''::text);
+
+CREATE INDEX delayed_events_user ON public.delayed_events USING btree (user_id) WHERE (ended_ms IS NULL);
 
 CREATE INDEX destination_edus_key ON public.destination_edus USING btree (destination, edu_key) WHERE (edu_key <> ''::text);
 

@@ -36,7 +36,7 @@ interface EndpointOptions<Auth extends AuthMode, Params extends TSchema, Query e
   readonly body?: Body
   readonly bodyBytesMax?: number
   /** An absent body counts as `{}` (POST /join and the like). */
-  readonly isBodyOptional?: boolean
+  readonly isBodyOptional?: boolean | ((request: HttpRequest) => boolean)
   /** The body goes into an event: only integers in ±(2^53−1). */
   readonly isCanonicalBody?: boolean
   handler(input: HandlerInput<Auth, Params, Query, Body>, context: ClientContext): Promise<unknown>
@@ -140,10 +140,11 @@ export function accessTokenOf(request: HttpRequest): string | undefined {
 
 async function readJson(
   request: HttpRequest,
-  options: { bodyBytesMax?: number; isBodyOptional?: boolean; isCanonicalBody?: boolean },
+  options: { bodyBytesMax?: number; isBodyOptional?: boolean | ((request: HttpRequest) => boolean); isCanonicalBody?: boolean },
   check: InputCheck,
 ): Promise<unknown> {
   const bytes = await request.readBody(options.bodyBytesMax ?? BODY_BYTES_MAX)
-  if (bytes.length === 0 && options.isBodyOptional) return {}
+  const { isBodyOptional = false } = options
+  if (bytes.length === 0 && (typeof isBodyOptional === 'function' ? isBodyOptional(request) : isBodyOptional)) return {}
   return checkInput(check, parseStrictJson(bytes, { canonicalNumbers: options.isCanonicalBody ?? false }), 'body')
 }

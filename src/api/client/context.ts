@@ -17,6 +17,7 @@ import type { Threepids } from '../../services/accounts/threepids.ts'
 import type { AdminAccounts } from '../../services/accounts/admin-accounts.ts'
 import type { AppserviceAccounts } from '../../services/appservices/appservice-accounts.ts'
 import type { AppserviceQueries } from '../../services/appservices/appservice-queries.ts'
+import type { DelayedEvents } from '../../services/delayed-events/delayed-events.ts'
 import type { Devices } from '../../services/devices/devices.ts'
 import type { CrossSigning } from '../../services/encryption/cross-signing.ts'
 import type { DehydratedDevices } from '../../services/encryption/dehydrated-devices.ts'
@@ -151,6 +152,7 @@ export interface ClientContext extends KeysContext {
   readonly remoteReads: RemoteReads
   readonly memberships: Memberships
   readonly eventCreator: EventCreator
+  readonly delayedEvents: DelayedEvents
   readonly membershipChanges: MembershipChanges
   readonly roomCreation: RoomCreation
   readonly threepidInvitations: ThreepidInvitations

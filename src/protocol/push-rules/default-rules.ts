@@ -16,6 +16,8 @@ export interface DefaultRulesOptions {
    * skip events that have `m.mentions` (MSC3952). Clients without intentional mentions still count on them.
    */
   readonly hasLegacyMentions: boolean
+  /** Adds the rules for polls (MSC3930). */
+  readonly hasPolls?: boolean | undefined
 }
 
 /** Rules that look for mentions in the body. They never match an event that has `m.mentions`. Source: MSC3952. */
@@ -25,6 +27,8 @@ export const LEGACY_MENTION_RULE_IDS: ReadonlySet<string> = new Set([
   '.m.rule.contains_user_name',
 ])
 
+const POLL_RULE = '.org.matrix.msc3930.rule.'
+const POLL_EVENT = 'org.matrix.msc3381.poll.'
 const NOTIFY = 'notify'
 const HIGHLIGHT: PushAction = { set_tweak: 'highlight' }
 const DEFAULT_SOUND: PushAction = { set_tweak: 'sound', value: 'default' }
@@ -39,12 +43,12 @@ export function buildDefaultRules(userId: UserId, options: DefaultRulesOptions):
       content: options.hasLegacyMentions ? [buildUserNameRule(userId)] : [],
       room: [],
       sender: [],
-      underride: buildUnderrideRules(),
+      underride: [...buildUnderrideRules(), ...(options.hasPolls === true ? buildPollRules() : [])],
     },
   }
 }
 
-function buildOverrideRules(userId: UserId, { hasLegacyMentions }: DefaultRulesOptions): PushRule[] {
+function buildOverrideRules(userId: UserId, { hasLegacyMentions, hasPolls }: DefaultRulesOptions): PushRule[] {
   const legacy = (...args: Parameters<typeof rule>): PushRule[] => (hasLegacyMentions ? [rule(...args)] : [])
   const mayNotifyRoom: PushCondition = { kind: 'sender_notification_permission', key: 'room' }
   return [
@@ -75,6 +79,7 @@ function buildOverrideRules(userId: UserId, { hasLegacyMentions }: DefaultRulesO
       [{ kind: 'event_property_is', key: 'content.m\\.relates_to.rel_type', value: 'm.replace' }],
       [],
     ),
+    ...(hasPolls === true ? [rule(`${POLL_RULE}poll_response`, [match('type', `${POLL_EVENT}response`)], [])] : []),
   ]
 }
 
@@ -99,6 +104,18 @@ function buildUnderrideRules(): PushRule[] {
     rule('.m.rule.message', [isMessage], [NOTIFY]),
     rule('.m.rule.encrypted', [isEncrypted], [NOTIFY]),
   ]
+}
+
+/** The rules for rooms of two come first: they also make a sound. */
+function buildPollRules(): PushRule[] {
+  const inPair: PushCondition = { kind: 'room_member_count', is: '2' }
+  return ['start', 'end'].flatMap((what) => {
+    const isIt = match('type', `${POLL_EVENT}${what}`)
+    return [
+      rule(`${POLL_RULE}poll_${what}_one_to_one`, [inPair, isIt], [NOTIFY, DEFAULT_SOUND]),
+      rule(`${POLL_RULE}poll_${what}`, [isIt], [NOTIFY]),
+    ]
+  })
 }
 
 function rule(ruleId: string, conditions: readonly PushCondition[], actions: readonly PushAction[]): PushRule {

@@ -274,13 +274,16 @@ describe('event classes', () => {
     'm.call.invite',
     'm.room.topic',
     'm.room.server_acl',
+    'org.matrix.msc3381.poll.start',
+    'org.matrix.msc3381.poll.response',
+    'org.matrix.msc3381.poll.end',
   )
 
-  it.each([true, false])(
-    'say what a full evaluation says for every user who is not named (legacy mentions: %s)',
-    (hasLegacyMentions) => {
-      const classifier = new EventClassifier({ hasLegacyMentions })
-      const ruleset = compileRuleset(buildRuleset(BOB, NO_USER_PUSH_RULES, { hasLegacyMentions }))
+  it.each([{ hasLegacyMentions: true }, { hasLegacyMentions: false }, { hasLegacyMentions: true, hasPolls: true }])(
+    'say what a full evaluation says for every user who is not named (%j)',
+    (options) => {
+      const classifier = new EventClassifier(options)
+      const ruleset = compileRuleset(buildRuleset(BOB, NO_USER_PUSH_RULES, options))
       const names = [localpartOf(BOB), CONTEXT.displayName ?? ''].map(compileWordLiteral)
       fc.assert(
         fc.property(

@@ -1,8 +1,9 @@
 import { parseRoomId } from '../../../protocol/ids.ts'
 import type { JsonObject } from '../../../protocol/json.ts'
 import { Type } from '../../../util/schema.ts'
-import { chosenTimestamp, timestampQuery } from '../appservice/timestamp.ts'
+import { chosenTimestamp } from '../appservice/timestamp.ts'
 import { clientEndpoint } from '../client-endpoint.ts'
+import { delayOf, sendingQuery } from './delayed-events.ts'
 
 /**
  * Sets a state event. Errors: M_FORBIDDEN, M_NOT_FOUND, M_BAD_JSON, M_BAD_ALIAS, M_INVALID_PARAM, M_TOO_LARGE.
@@ -16,18 +17,22 @@ export const setRoomStateWithKey = clientEndpoint({
   group: 'event_sending',
   auth: 'guest',
   params: Type.Object({ roomId: Type.String(), eventType: Type.String(), stateKey: Type.Optional(Type.String()) }),
-  query: timestampQuery,
+  query: sendingQuery,
   body: Type.Object({}),
   isCanonicalBody: true,
   async handler({ params, query, body, requester }, ctx) {
     ctx.presence.userActive(requester.userId, requester.deviceId)
-    const eventId = await ctx.eventCreator.setState(requester, {
+    const state = {
       roomId: parseRoomId(params.roomId),
       type: params.eventType,
       stateKey: params.stateKey ?? '',
       content: body as JsonObject,
       originServerTs: chosenTimestamp(requester, query),
-    })
+    }
+    const delayMs = delayOf(query)
+    if (delayMs !== undefined)
+      return { delay_id: await ctx.delayedEvents.schedule(requester, { ...state, transactionId: undefined, delayMs }) }
+    const eventId = await ctx.eventCreator.setState(requester, state)
     return { event_id: eventId }
   },
 })

@@ -38,7 +38,7 @@ export const getVersions = clientEndpoint({
   path: '/_matrix/client/versions',
   group: 'server',
   auth: 'optional',
-  async handler(_input, { config: { experimental } }) {
+  async handler(_input, { config: { experimental }, delayedEvents }) {
     return {
       versions: VERSIONS,
       unstable_features: {
@@ -56,6 +56,7 @@ export const getVersions = clientEndpoint({
         'uk.tcpip.msc4133.stable': true,
         'org.matrix.msc3391': experimental['msc3391_enabled'] === true,
         'org.matrix.msc3890': experimental['msc3890_enabled'] === true,
+        'org.matrix.msc4140': delayedEvents.isEnabled,
         'org.matrix.msc4155': experimental['msc4155_enabled'] === true,
       },
     }

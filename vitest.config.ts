@@ -1,10 +1,12 @@
+import { globSync, readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
+import { join } from 'node:path'
 import { defineConfig } from 'vitest/config'
 
 /**
  * unit: beside the code, no database, no network. integration: real servers on one PostgreSQL, made by the global setup.
- * partners: our server and a Synapse, installed once by the global setup. workers: some of the integration tests once more, with each
- * server as ten processes behind nginx; with TEST_TOPOLOGY=workers `integration` does that for all of them.
+ * partners: our server and a Synapse, installed once by the global setup. workers: the integration tests that start servers once more,
+ * with each server as ten processes behind nginx; with TEST_TOPOLOGY=workers `integration` does that.
  */
 export default defineConfig({
   test: {
@@ -48,11 +50,7 @@ export default defineConfig({
       {
         test: {
           name: 'workers',
-          include: [
-            'tests/integration/{rooms,room-reads,encryption}-*.test.ts',
-            'tests/integration/{media,push-rules,push-sync,user-data,events-stream,accounts-sessions}.test.ts',
-            'tests/integration/promises/{monotonic,one-order,one-time-keys}.test.ts',
-          ],
+          include: testsOfServers(),
           env: { TEST_TOPOLOGY: 'workers' },
           globalSetup: ['tests/kit/global-setup.ts'],
           testTimeout: 120_000,
@@ -65,3 +63,10 @@ export default defineConfig({
     ],
   },
 })
+
+/** The tests for which it makes a difference what a server is made of. */
+function testsOfServers(): string[] {
+  const root = import.meta.dirname
+  const files = globSync('tests/{integration,clients,fuzz,crash}/**/*.test.ts', { cwd: root })
+  return files.filter((file) => readFileSync(join(root, file), 'utf8').includes('TestServer.start(')).toSorted()
+}
